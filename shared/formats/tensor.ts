@@ -1,0 +1,58 @@
+/** The data every part of the house passes around when it talks about tensors on disk. Plain objects: they cross threads. */
+
+/** safetensors dtype names and their width in bytes. */
+export const DTYPE_BYTES = {
+  BOOL: 1,
+  U8: 1,
+  I8: 1,
+  F8_E5M2: 1,
+  F8_E4M3: 1,
+  I16: 2,
+  U16: 2,
+  F16: 2,
+  BF16: 2,
+  I32: 4,
+  U32: 4,
+  F32: 4,
+  F64: 8,
+  I64: 8,
+  U64: 8,
+} as const;
+
+export type DType = keyof typeof DTYPE_BYTES;
+
+/** The dtypes the kernels have arithmetic for. */
+export type MergeDType = 'F32' | 'F16' | 'BF16';
+
+export function isDType(name: string): name is DType {
+  return Object.hasOwn(DTYPE_BYTES, name);
+}
+
+export function isMergeDType(dtype: DType): dtype is MergeDType {
+  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
+}
+
+export function isFloatDType(dtype: DType): boolean {
+  return dtype.startsWith('F') || dtype === 'BF16';
+}
+
+export interface TensorInfo {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+/** A run of bytes in a file: `length` bytes from `offset`. */
+export interface Segment {
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A tensor and where its bytes lie: the concatenation of `segments`, little-endian, row-major. Element borders never split. */
+export interface StoredTensor extends TensorInfo {
+  readonly sizeBytes: number;
+  readonly segments: readonly Segment[];
+}
+
+export type TensorMap = ReadonlyMap<string, StoredTensor>;
