@@ -82,7 +82,6 @@ export const CATALOGUE = {
 
   MANIFEST_INVALID: row('The description of an upload contradicts itself or breaks a limit.', 'INVALID_ARGUMENT', 'refused'),
   DIGEST_MISMATCH: row('Bytes do not have the SHA-256 they were announced with.', 'DATA_LOSS', 'input', true),
-  CHUNK_BUSY: row('Another stream is writing the same chunk.', 'ABORTED', 'unavailable', true),
   UPLOAD_INCOMPLETE: row('Finalize was called before every chunk was durable.', 'FAILED_PRECONDITION', 'refused', true),
   UPLOAD_NOT_FOUND: row('No upload has this id, or it expired.', 'NOT_FOUND', 'refused'),
   BASE_NOT_FOUND: row('No base model has this name or digest.', 'NOT_FOUND', 'refused'),

@@ -1,0 +1,85 @@
+/** The gRPC face: three services, health and reflection on one port. */
+import { readFileSync } from 'node:fs';
+import { ServerCredentials } from '@grpc/grpc-js';
+import { createServer, type Server } from 'nice-grpc';
+import { HealthDefinition, HealthServiceImpl, HealthState } from 'nice-grpc-server-health';
+import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-reflection';
+import { TributaryError } from '../../shared/errors/tributary-error.js';
+import { ModelServiceDefinition } from '../../shared/generated/tributary/v1/models.js';
+import { RoundServiceDefinition } from '../../shared/generated/tributary/v1/rounds.js';
+import { TransferServiceDefinition } from '../../shared/generated/tributary/v1/transfers.js';
+import type { CoordinatorConfig } from '../config.js';
+import { modelService } from '../models/service.js';
+import { roundService } from '../rounds/service.js';
+import type { Services } from '../services.js';
+import { transferService } from '../transfers/service.js';
+import { observe } from './observe.js';
+import { widenServerWindows } from './wide-windows.js';
+
+export interface GrpcFace {
+  readonly port: number;
+  setServing(serving: boolean): void;
+  /** Waits for calls to end, at most `graceMs`, then cuts them. */
+  stop(graceMs: number): Promise<void>;
+}
+
+const SERVICES = [TransferServiceDefinition.fullName, RoundServiceDefinition.fullName, ModelServiceDefinition.fullName];
+
+export async function startGrpc(services: Services): Promise<GrpcFace> {
+  widenServerWindows();
+  const health = HealthState();
+  const server = createServer({
+    // Clients ping every 30 s so that dead lines are noticed; the default would answer that with too_many_pings.
+    'grpc.http2.min_ping_interval_without_data_ms': 10_000,
+    'grpc.keepalive_permit_without_calls': 1,
+  });
+  const observed = server.use(observe(services));
+  observed.add(TransferServiceDefinition, transferService(services));
+  observed.add(RoundServiceDefinition, roundService(services));
+  observed.add(ModelServiceDefinition, modelService(services));
+  observed.add(HealthDefinition, HealthServiceImpl(health));
+  observed.add(ServerReflectionService, ServerReflection(readFileSync(new URL('../../shared/generated/tributary.protoset', import.meta.url)), SERVICES));
+  const port = await listen(observed, services.config);
+  const setServing = (serving: boolean): void => {
+    for (const name of ['', ...SERVICES]) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+  };
+  return {
+    port,
+    setServing,
+    stop: async (graceMs) => {
+      setServing(false);
+      let timer: NodeJS.Timeout | undefined;
+      const patience = new Promise<'late'>((resolve) => {
+        timer = setTimeout(() => resolve('late'), graceMs);
+      });
+      const outcome = await Promise.race([observed.shutdown().then(() => 'done' as const), patience]);
+      clearTimeout(timer);
+      if (outcome === 'late') observed.forceShutdown();
+    },
+  };
+}
+
+async function listen(server: Server, config: CoordinatorConfig): Promise<number> {
+  try {
+    return await server.listen(config.listen, credentialsOf(config));
+  } catch (error) {
+    throw portError(error, config.listen);
+  }
+}
+
+/** grpc-js reports a taken port as text, net as a code. */
+export function portError(error: unknown, address: string): unknown {
+  if (!(error instanceof Error) || !/EADDRINUSE/.test(`${(error as NodeJS.ErrnoException).code} ${error.message}`)) return error;
+  return new TributaryError(
+    'PORT_IN_USE',
+    { what: 'The address is in use', where: address, expected: 'a free port', fix: 'Stop the other program, or choose another with --listen or --http (port 0: any free one).' },
+    { cause: error },
+  );
+}
+
+function credentialsOf(config: CoordinatorConfig): ServerCredentials {
+  if (config.tls === undefined) return ServerCredentials.createInsecure();
+  const clientCa = config.tls.clientCa === undefined ? null : readFileSync(config.tls.clientCa);
+  const pair = { cert_chain: readFileSync(config.tls.cert), private_key: readFileSync(config.tls.key) };
+  return ServerCredentials.createSsl(clientCa, [pair], clientCa !== null);
+}

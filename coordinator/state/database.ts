@@ -1,0 +1,64 @@
+/**
+ * Opens the one SQLite file that is the truth for everything but bytes.
+ * Invariants: one writer (the file is locked for as long as it is open, and a killed process frees it); a commit is on stable
+ * storage when it returns (synchronous = FULL); the schema only moves forward, one numbered migration at a time.
+ */
+import { join } from 'node:path';
+import Libsql from 'libsql';
+import { TributaryError } from '../../shared/errors/tributary-error.js';
+import { MIGRATIONS } from './migrations.js';
+
+export type Database = InstanceType<typeof Libsql>;
+
+export function openDatabase(dataDir: string): Database {
+  const path = join(dataDir, 'state.db');
+  const db = new Libsql(path);
+  try {
+    db.pragma('locking_mode = EXCLUSIVE');
+    db.pragma('journal_mode = WAL');
+    db.pragma('synchronous = FULL');
+    db.pragma('foreign_keys = ON');
+    migrate(db, path);
+  } catch (error) {
+    db.close();
+    if (error instanceof Error && /SQLITE_BUSY|database is locked/.test(`${(error as { code?: string }).code} ${error.message}`)) {
+      throw new TributaryError(
+        'DATA_DIR_LOCKED',
+        { what: 'Another coordinator is using this data folder', where: dataDir, fix: 'Stop it, or start this one with another --data.' },
+        { cause: error },
+      );
+    }
+    throw error;
+  }
+  return db;
+}
+
+function migrate(db: Database, path: string): void {
+  const version = Number((db.pragma('user_version', { simple: true }) as unknown) ?? 0);
+  if (version > MIGRATIONS.length) {
+    throw new TributaryError('CONFIG_INVALID', {
+      what: 'The data folder was written by a newer Tributary',
+      where: path,
+      expected: `schema ${MIGRATIONS.length} or older`,
+      got: `schema ${version}`,
+      fix: 'Start the newer version, or use another --data.',
+    });
+  }
+  inTransaction(db, () => {
+    for (let next = version; next < MIGRATIONS.length; next++) db.exec(MIGRATIONS[next] as string);
+    db.exec(`PRAGMA user_version = ${MIGRATIONS.length}`);
+  });
+}
+
+/** Runs `body` in one transaction: all of it is durable when this returns, or none of it happened. Not to be nested. */
+export function inTransaction<T>(db: Database, body: () => T): T {
+  db.exec('BEGIN IMMEDIATE');
+  try {
+    const result = body();
+    db.exec('COMMIT');
+    return result;
+  } catch (error) {
+    db.exec('ROLLBACK');
+    throw error;
+  }
+}

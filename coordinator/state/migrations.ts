@@ -1,0 +1,102 @@
+/** Numbered, append-only: migration i takes a database from schema i to i + 1. Times are Unix milliseconds, digests lower-case hex. */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE manifests (
+    digest TEXT PRIMARY KEY,
+    bytes BLOB NOT NULL,
+    created_ms INTEGER NOT NULL
+  ) STRICT;
+
+  -- Chunks too small to deserve a file.
+  CREATE TABLE small_chunks (
+    digest TEXT PRIMARY KEY,
+    data BLOB NOT NULL,
+    created_ms INTEGER NOT NULL
+  ) STRICT;
+
+  -- Chunks that lie inside a file of a published model; path is relative to the data folder.
+  CREATE TABLE placed_chunks (
+    digest TEXT PRIMARY KEY,
+    path TEXT NOT NULL,
+    offset INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE models (
+    name TEXT PRIMARY KEY,
+    origin TEXT NOT NULL CHECK (origin IN ('base', 'round')),
+    round TEXT,
+    version INTEGER NOT NULL,
+    manifest_digest TEXT NOT NULL REFERENCES manifests (digest),
+    weights_digest TEXT NOT NULL,
+    total_bytes INTEGER NOT NULL,
+    tensors INTEGER NOT NULL,
+    parameters INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE rounds (
+    name TEXT PRIMARY KEY,
+    state TEXT NOT NULL CHECK (state IN ('open', 'merging', 'published', 'failed', 'cancelled')),
+    base_name TEXT NOT NULL REFERENCES models (name),
+    base_digest TEXT NOT NULL,
+    recipe TEXT NOT NULL,
+    quorum INTEGER NOT NULL,
+    min_contributions INTEGER NOT NULL,
+    deadline_ms INTEGER,
+    model TEXT REFERENCES models (name),
+    error TEXT,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE contributions (
+    id INTEGER PRIMARY KEY,
+    round TEXT NOT NULL REFERENCES rounds (name),
+    contributor TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('accepted', 'quarantined', 'withdrawn', 'superseded')),
+    kind TEXT NOT NULL CHECK (kind IN ('full', 'delta')),
+    manifest_digest TEXT NOT NULL REFERENCES manifests (digest),
+    weights_digest TEXT NOT NULL,
+    reason TEXT,
+    samples INTEGER,
+    steps INTEGER,
+    norm REAL NOT NULL,
+    total_bytes INTEGER NOT NULL,
+    sent_bytes INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX contributions_by_round ON contributions (round, contributor);
+  -- A contributor takes part in a round at most once.
+  CREATE UNIQUE INDEX one_accepted ON contributions (round, contributor) WHERE status = 'accepted';
+
+  CREATE TABLE uploads (
+    id TEXT PRIMARY KEY,
+    state TEXT NOT NULL CHECK (state IN ('receiving', 'committed', 'refused', 'aborted')),
+    target TEXT NOT NULL CHECK (target IN ('contribution', 'base')),
+    -- Round name and contributor, or model name and ''.
+    target_name TEXT NOT NULL,
+    contributor TEXT NOT NULL,
+    manifest_digest TEXT NOT NULL REFERENCES manifests (digest),
+    samples INTEGER,
+    steps INTEGER,
+    total_bytes INTEGER NOT NULL,
+    -- What the coordinator lacked when the upload was opened.
+    missing_bytes INTEGER NOT NULL,
+    contribution_id INTEGER REFERENCES contributions (id),
+    touched_ms INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX one_open_upload ON uploads (target, target_name, contributor, manifest_digest) WHERE state = 'receiving';
+
+  -- Every change of a round or contribution, in the transaction that made it.
+  CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    round TEXT NOT NULL REFERENCES rounds (name),
+    type TEXT NOT NULL,
+    contributor TEXT NOT NULL,
+    at_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX events_by_round ON events (round, seq);
+  `,
+];

@@ -1,0 +1,50 @@
+/**
+ * Runs in worker threads: makes a received file a chunk. Reading it back (from the page cache) keeps SHA-256 and fsync off the
+ * thread that serves gRPC, and proves the bytes that are on disk rather than those that were in memory.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, readSync, renameSync, unlinkSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+export interface SealJob {
+  readonly temporary: string;
+  readonly final: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+}
+
+const buffer = Buffer.allocUnsafe(1024 * 1024);
+
+/** True: the file has the digest and is durable under its final name. False: it did not, and is gone. */
+export function seal(job: SealJob): boolean {
+  const fd = openSync(job.temporary, 'r+');
+  try {
+    const hash = createHash('sha256');
+    let position = 0;
+    for (;;) {
+      const count = readSync(fd, buffer, 0, buffer.length, position);
+      if (count === 0) break;
+      hash.update(count === buffer.length ? buffer : buffer.subarray(0, count));
+      position += count;
+    }
+    if (position !== job.sizeBytes || hash.digest('hex') !== job.digest) {
+      unlinkSync(job.temporary);
+      return false;
+    }
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(job.temporary, job.final);
+  syncDirectory(dirname(job.final));
+  return true;
+}
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

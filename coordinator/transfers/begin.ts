@@ -1,0 +1,160 @@
+/** TransferService.Begin: reads the manifest, refuses what it shows to be wrong, and opens (or finds) the upload. */
+import { statfs } from 'node:fs/promises';
+import { TributaryError } from '../../shared/errors/tributary-error.js';
+import type { BeginHeader, BeginRequest, BeginResponse } from '../../shared/generated/tributary/v1/transfers.js';
+import { type Artifact, decodeManifest, MAX_MANIFEST_BYTES, uniqueChunks } from '../../shared/transfer/artifact.js';
+import { toHex } from '../../shared/util/hex.js';
+import { contributorOf } from '../grpc/identity.js';
+import type { Services } from '../services.js';
+import { checkBase, checkStructure } from './admission.js';
+import type { NewUpload, UploadRow } from './upload-store.js';
+
+/** Largest data of a WriteRequest: below gRPC's 4 MiB default, and large enough that per-message costs vanish. */
+const MAX_MESSAGE_BYTES = 1024 * 1024;
+
+const CONTRIBUTOR_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+
+export async function begin(services: Services, requests: AsyncIterable<BeginRequest>, token: string | undefined): Promise<BeginResponse> {
+  const { header, manifest } = await readRequests(requests);
+  const artifact = decodeManifest(manifest, 'manifest');
+  if (artifact.manifestDigest !== toHex(header.manifestDigest)) {
+    throw new TributaryError('DIGEST_MISMATCH', {
+      what: 'The manifest was damaged on its way',
+      expected: toHex(header.manifestDigest),
+      got: artifact.manifestDigest,
+      fix: 'Push again.',
+    });
+  }
+  services.models.putManifest(artifact.manifestDigest, manifest);
+  const upload = header.target?.$case === 'base' ? openBase(services, header, artifact) : openContribution(services, header, artifact, token);
+  if (upload.committed !== undefined) return response(services, upload.committed, true);
+  const missingBytes = await countMissing(services, artifact);
+  await checkSpace(services, missingBytes);
+  const open = services.uploads.findOpen(upload.wanted);
+  if (open !== undefined) {
+    services.uploads.updateFacts(open.id, upload.wanted.samples, upload.wanted.steps);
+    return response(services, open, false);
+  }
+  services.metrics.deduplicatedBytes.inc(upload.wanted.total_bytes - missingBytes);
+  return response(services, services.uploads.create({ ...upload.wanted, missing_bytes: missingBytes }), false);
+}
+
+type Opened = { readonly wanted: Omit<NewUpload, 'missing_bytes'>; readonly committed?: UploadRow };
+
+function openBase(services: Services, header: BeginHeader, artifact: Artifact): Opened {
+  const name = header.target?.$case === 'base' ? header.target.value.name : '';
+  services.names.check(name, 'a model name');
+  if (artifact.kind !== 'full') throw new TributaryError('MANIFEST_INVALID', { what: 'A base must be whole weights, not a difference' });
+  const wanted = {
+    target: 'base' as const,
+    target_name: name,
+    contributor: '',
+    manifest_digest: artifact.manifestDigest,
+    samples: null,
+    steps: null,
+    total_bytes: uniqueBytes(artifact),
+  };
+  const existing = services.models.find(name);
+  if (existing === undefined) {
+    services.names.requireFree(name);
+    return { wanted };
+  }
+  if (existing.manifest_digest !== artifact.manifestDigest) {
+    throw new TributaryError('NAME_TAKEN', {
+      what: `There is another model named ${name}`,
+      expected: `the same files (${existing.manifest_digest.slice(0, 16)}...)`,
+      got: `${artifact.manifestDigest.slice(0, 16)}...`,
+      fix: 'Models never change: register this one under a new name.',
+    });
+  }
+  return { wanted, committed: services.uploads.create({ ...wanted, missing_bytes: 0 }, 'committed') };
+}
+
+function openContribution(services: Services, header: BeginHeader, artifact: Artifact, token: string | undefined): Opened {
+  if (header.target?.$case !== 'contribution') throw new TributaryError('MANIFEST_INVALID', { what: 'The upload has no target' });
+  const target = header.target.value;
+  const contributor = contributorOf(services.config, token, target.contributor);
+  if (!CONTRIBUTOR_NAME.test(contributor)) {
+    throw new TributaryError('USAGE', { what: 'The contributor name is unusable', expected: `${CONTRIBUTOR_NAME}`, got: JSON.stringify(contributor), fix: 'Give one with --as.' });
+  }
+  const round = services.rounds.requireOpen(target.round);
+  const base = services.models.artifact(services.models.resolve(round.base_name).manifest_digest);
+  const facts = {
+    contributor,
+    manifest_digest: artifact.manifestDigest,
+    samples: target.samples === undefined ? null : Number(target.samples),
+    steps: target.steps === undefined ? null : Number(target.steps),
+    total_bytes: uniqueBytes(artifact),
+  };
+  checkBase(target.baseDigest, artifact, { name: round.base_name, digest: round.base_digest });
+  try {
+    checkStructure(base, artifact, contributor, round.base_name);
+  } catch (error) {
+    if (error instanceof TributaryError) {
+      const { manifestDigest: manifest_digest, weightsDigest: weights_digest, kind } = artifact;
+      const refused = { ...facts, round: round.name, manifest_digest, weights_digest, kind, norm: 0, sent_bytes: 0, reason: error.toJSON() };
+      services.rounds.addContribution(refused, () => {});
+    }
+    throw error;
+  }
+  const wanted = { ...facts, target: 'contribution' as const, target_name: round.name };
+  const accepted = services.rounds.accepted(round.name).find((row) => row.contributor === contributor);
+  const same = accepted?.manifest_digest === facts.manifest_digest && accepted.samples === facts.samples && accepted.steps === facts.steps;
+  if (!same) return { wanted };
+  return { wanted, committed: services.uploads.create({ ...wanted, missing_bytes: 0 }, 'committed', accepted.id) };
+}
+
+async function readRequests(requests: AsyncIterable<BeginRequest>): Promise<{ header: BeginHeader; manifest: Uint8Array }> {
+  let header: BeginHeader | undefined;
+  const parts: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const request of requests) {
+    if (request.part?.$case === 'header') header = request.part.value;
+    if (request.part?.$case === 'manifestPart') {
+      sizeBytes += request.part.value.length;
+      if (sizeBytes > MAX_MANIFEST_BYTES) {
+        throw new TributaryError('MANIFEST_INVALID', { what: 'The manifest is too large', expected: `at most ${MAX_MANIFEST_BYTES} bytes` });
+      }
+      parts.push(request.part.value);
+    }
+  }
+  if (header === undefined) throw new TributaryError('MANIFEST_INVALID', { what: 'Begin came without a header' });
+  return { header, manifest: Buffer.concat(parts) };
+}
+
+function uniqueBytes(artifact: Artifact): number {
+  let sum = 0;
+  for (const length of uniqueChunks(artifact).values()) sum += length;
+  return sum;
+}
+
+async function countMissing(services: Services, artifact: Artifact): Promise<number> {
+  let missing = 0;
+  for (const [digest, length] of uniqueChunks(artifact)) if (!(await services.chunks.has(digest))) missing += length;
+  return missing;
+}
+
+/** Refuses at the start what would fail at the end. */
+async function checkSpace(services: Services, missingBytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(services.config.data);
+  const freeBytes = bavail * bsize - services.config.reserveBytes;
+  if (missingBytes > freeBytes) {
+    throw new TributaryError('DISK_FULL', {
+      what: 'The coordinator has no room for this upload',
+      expected: `${missingBytes} bytes free besides a reserve of ${services.config.reserveBytes}`,
+      got: `${Math.max(0, freeBytes)} bytes`,
+      fix: 'Free some space on the coordinator, then push again.',
+    });
+  }
+}
+
+function response(services: Services, upload: UploadRow, alreadyCommitted: boolean): BeginResponse {
+  return {
+    uploadId: upload.id,
+    alreadyCommitted,
+    totalBytes: BigInt(upload.total_bytes),
+    missingBytes: BigInt(alreadyCommitted ? 0 : upload.missing_bytes),
+    maxMessageBytes: MAX_MESSAGE_BYTES,
+    maxStreams: services.config.maxStreams,
+  };
+}
