@@ -42,12 +42,12 @@ export interface CatalogueEntry {
   readonly retryable: boolean;
 }
 
-const row = (
-  meaning: string,
-  status: GrpcStatusName,
-  exit: keyof typeof EXIT_CODE,
-  retryable = false,
-): CatalogueEntry => ({ meaning, status, exit: EXIT_CODE[exit], retryable });
+const row = (meaning: string, status: GrpcStatusName, exit: keyof typeof EXIT_CODE, retryable = false): CatalogueEntry => ({
+  meaning,
+  status,
+  exit: EXIT_CODE[exit],
+  retryable,
+});
 
 export const CATALOGUE = {
   INTERNAL: row('A defect in Tributary; please report it.', 'INTERNAL', 'internal'),

@@ -7,6 +7,9 @@ export const DTYPE_BYTES = {
   I8: 1,
   F8_E5M2: 1,
   F8_E4M3: 1,
+  F8_E8M0: 1,
+  F8_E4M3FNUZ: 1,
+  F8_E5M2FNUZ: 1,
   I16: 2,
   U16: 2,
   F16: 2,
@@ -17,6 +20,7 @@ export const DTYPE_BYTES = {
   F64: 8,
   I64: 8,
   U64: 8,
+  C64: 8,
 } as const;
 
 export type DType = keyof typeof DTYPE_BYTES;
