@@ -41,7 +41,7 @@ export async function startGrpc(services: Services): Promise<GrpcFace> {
   observed.add(ServerReflectionService, ServerReflection(readFileSync(new URL('../../shared/generated/tributary.protoset', import.meta.url)), SERVICES));
   const port = await listen(observed, services.config);
   const setServing = (serving: boolean): void => {
-    for (const name of ['', ...SERVICES]) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+    for (const name of ['', ...SERVICES]) health.setStatus(serving ? 'healthy' : 'unhealthy', name);
   };
   return {
     port,

@@ -4,7 +4,7 @@ import {
   type CreateRoundRequest,
   type Round,
   type RoundEvent,
-  RoundServiceImplementation,
+  type RoundServiceImplementation,
   RoundState,
 } from '../../shared/generated/tributary/v1/rounds.js';
 import { parseRoundRecipe } from '../../shared/recipe/round-recipe.js';

@@ -1,9 +1,11 @@
 /** Bounds how much of something is in use at once; waiters are served in order. */
 export class Semaphore {
+  readonly capacity: number;
   #free: number;
   readonly #waiting: { amount: number; resolve: () => void }[] = [];
 
-  constructor(readonly capacity: number) {
+  constructor(capacity: number) {
+    this.capacity = capacity;
     this.#free = capacity;
   }
 

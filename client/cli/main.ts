@@ -1,0 +1,199 @@
+#!/usr/bin/env node
+/**
+ * The `tributary` command. Commands are loaded when they run, so that `merge` does not pay for gRPC.
+ * This is the only place in client/ that handles signals and sets the exit code.
+ */
+import { Command, CommanderError, Option } from 'commander';
+import { CATALOGUE, EXIT_CODE } from '../../shared/errors/catalogue.js';
+import { toTributaryError, TributaryError } from '../../shared/errors/tributary-error.js';
+import { VERSION } from '../../shared/version.js';
+import { createIo, describeError, type OutputFormat } from './io.js';
+import { wholeNumber } from './units.js';
+
+const interrupt = new AbortController();
+let exitCode: number = EXIT_CODE.ok;
+
+/** Runs a command's body with its context. */
+function action<Args extends unknown[]>(
+  body: (context: import('./context.js').CommandContext, ...args: Args) => Promise<void>,
+): (...args: [...Args, object, Command]) => Promise<void> {
+  return async (...all) => {
+    const command = all.at(-1) as Command;
+    const { contextOf } = await import('./context.js');
+    const contributor = command.opts<{ as?: string }>().as;
+    await body(contextOf(command, interrupt.signal, contributor), ...(all.slice(0, -1) as unknown as Args));
+  };
+}
+
+const count = (flag: string, least = 0) => wholeNumber(flag, least);
+
+function buildProgram(): Command {
+  const program = new Command('tributary')
+    .description('Merge fine-tuned models: offline, or in rounds with a coordinator.')
+    .version(VERSION)
+    .option('--server <host:port>', 'coordinator (default 127.0.0.1:7070, config file, TRIBUTARY_SERVER)')
+    .option('--token <token>', 'credentials (config file, TRIBUTARY_TOKEN)')
+    .option('--tls-ca <file>', 'PEM file of the authority that signed the coordinator (turns TLS on)')
+    .option('--config <file>', 'config file (default ~/.config/tributary/config.yaml)')
+    .option('--patience <seconds>', 'keep trying this long while the coordinator cannot be reached (default 120)', count('--patience'))
+    .option('--threads <n>', 'worker threads (default: all cores)', count('--threads', 1))
+    .addOption(new Option('--format <format>', 'json: one document on stdout').choices(['table', 'json']).default('table'))
+    .option('-q, --quiet', 'no progress, no notes', false)
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
+
+  program
+    .command('coordinator')
+    .description('run a coordinator until SIGTERM or Ctrl-C')
+    .option('--data <dir>', 'folder for everything it keeps (default ./tributary-data)')
+    .option('--listen <host:port>', 'gRPC address (default 127.0.0.1:7070)')
+    .option('--http <host:port>', 'address of /metrics, /healthz, /readyz (default 127.0.0.1:7071)')
+    .option('--log-level <level>', 'trace, debug, info, warn, error or silent')
+    .action(async (flags: Record<string, string | undefined>, command: Command) => {
+      const { config, threads } = command.optsWithGlobals<{ config?: string; threads?: number }>();
+      // The coordinator is an entry point of its own: the process is handed over to it, client code never imports it.
+      const entry = new URL('../../coordinator/main.js', import.meta.url).href;
+      const { runCoordinator } = (await import(entry)) as { runCoordinator(flags: object): Promise<number> };
+      process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+      exitCode = await runCoordinator({ ...flags, config, threads });
+    });
+
+  const base = program.command('base').description('base models');
+  base
+    .command('push')
+    .description('register a checkpoint as a base model')
+    .argument('<dir>', 'checkpoint folder or safetensors file')
+    .requiredOption('--name <name>', 'name of the base')
+    .action(action(async (context, dir: string, flags: { name: string }) => (await import('./push-command.js')).runBasePush(context, dir, flags.name)));
+  base
+    .command('list')
+    .description('list registered bases')
+    .option('--all', 'published models too', false)
+    .action(action(async (context, flags: { all: boolean }) => (await import('./round-command.js')).listModels(context, flags.all)));
+
+  addRoundCommands(program);
+
+  program
+    .command('push')
+    .description('contribute a fine-tuned checkpoint to a round')
+    .argument('<dir>', 'checkpoint folder or safetensors file')
+    .requiredOption('--round <name>', 'the round')
+    .option('--as <contributor>', 'who contributes (default: config file, TRIBUTARY_CONTRIBUTOR, your user name)')
+    .option('--samples <n>', 'training samples behind it (fedavg weighs by them)', count('--samples', 1))
+    .option('--steps <n>', 'optimiser steps behind it', count('--steps', 1))
+    .addOption(new Option('--kind <kind>', 'full: fine-tuned weights; delta: already the difference to the base').choices(['full', 'delta']).default('full'))
+    .option('--base <base>', 'what it was fine-tuned from (name, digest or pulled folder); refused if the round uses another')
+    .action(action(async (context, dir: string, flags: import('./push-command.js').PushFlags) => (await import('./push-command.js')).runPush(context, dir, flags)));
+
+  program
+    .command('pull')
+    .description('fetch the model of a round, a base, or any model by digest')
+    .argument('<name>', 'round, model or digest')
+    .requiredOption('--out <dir>', 'folder to make')
+    .action(action(async (context, name: string, flags: { out: string }) => (await import('./pull-command.js')).runPull(context, name, flags.out)));
+
+  program
+    .command('merge')
+    .description('merge offline by a recipe, without a coordinator')
+    .argument('<recipe>', 'recipe file (YAML)')
+    .argument('[dir]', 'output folder')
+    .option('--out <dir>', 'output folder')
+    .option('--out-shard-size <bytes>', 'largest output file, like 5B, 500M, 2G (default 5G)')
+    .option('--force', 'replace an earlier output of tributary', false)
+    .action(action(async (context, recipe: string, dir: string | undefined, flags: import('./merge-command.js').MergeFlags) => (await import('./merge-command.js')).runMerge(context, recipe, dir, flags)));
+
+  program
+    .command('rules')
+    .description('list merge rules, or explain one')
+    .argument('[name]')
+    .action(action(async (context, name: string | undefined) => (await import('./rules-command.js')).showRules(context, name)));
+
+  program
+    .command('doctor')
+    .description('versions, engines, limits, and whether the coordinator answers')
+    .action(action(async (context) => (await import('./doctor-command.js')).runDoctor(context)));
+
+  program
+    .command('demo')
+    .description('a whole round on real digits: train, push, merge, pull, compare')
+    .option('--out <dir>', 'where to leave models and logs (default: a new temporary folder)')
+    .action(action(async (context, flags: { out?: string }) => (await import('./demo-command.js')).runDemo(context, flags.out)));
+
+  program
+    .command('train')
+    .description('the reference trainer of the demo (base, fine-tune, evaluate)')
+    .allowUnknownOption()
+    .helpOption(false)
+    .argument('[args...]')
+    .action(async (args: string[], _flags: object, command: Command) => {
+      const { runTrain } = await import('./train-command.js');
+      exitCode = await runTrain(args, command.optsWithGlobals<{ format: OutputFormat; quiet: boolean }>(), interrupt.signal);
+    });
+  return program;
+}
+
+function addRoundCommands(program: Command): void {
+  const commands = () => import('./round-command.js');
+  const round = program.command('round').description('rounds: contributions to one base, merged once');
+  round
+    .command('create')
+    .description('open a round')
+    .argument('[name]', 'its name (default: one is made up)')
+    .requiredOption('--base <base>', 'base or published model, by name or digest')
+    .option('--recipe <file>', 'how to merge (YAML)')
+    .option('--method <rule>', 'how to merge, when a rule without parameters will do (default fedavg)')
+    .option('--quorum <n>', 'close by itself when this many contributions are accepted', count('--quorum', 1))
+    .option('--min <n>', 'fewest accepted contributions a close needs (default 1)', count('--min', 1))
+    .option('--deadline <when>', 'close by itself then: 90s, 30m, 2h, 3d or an ISO time')
+    .action(action(async (context, name: string | undefined, flags: import('./round-command.js').CreateFlags) => (await commands()).createRound(context, name, flags)));
+  round.command('list').description('all rounds').action(action(async (context) => (await commands()).listRounds(context)));
+  round.command('show').description('a round and its contributors').argument('<name>').action(action(async (context, name: string) => (await commands()).showRound(context, name)));
+  round.command('watch').description('follow a round to its end').argument('<name>').action(action(async (context, name: string) => (await commands()).watchRound(context, name)));
+  round
+    .command('close')
+    .description('stop taking contributions and merge')
+    .argument('<name>')
+    .option('--no-wait', 'do not wait for the model')
+    .action(action(async (context, name: string, flags: { wait: boolean }) => (await commands()).closeRound(context, name, flags.wait)));
+  round.command('cancel').description('end a round without a model').argument('<name>').action(action(async (context, name: string) => (await commands()).cancelRound(context, name)));
+  round
+    .command('withdraw')
+    .description('take a contribution out of an open round')
+    .argument('<name>')
+    .argument('<contributor>')
+    .action(action(async (context, name: string, contributor: string) => (await commands()).withdraw(context, name, contributor)));
+}
+
+function onSignal(): void {
+  interrupt.abort(new TributaryError('INTERRUPTED', { what: 'Stopped', fix: 'Run the same command again; it goes on where it was.' }));
+}
+
+/** What the shell gets for a mistake on the command line; help and version are no mistakes. */
+function fromCommander(error: CommanderError): TributaryError | undefined {
+  if (error.exitCode === 0 || error.code === 'commander.help') return undefined;
+  return new TributaryError('USAGE', { what: error.message.replace(/^error: /, ''), fix: 'tributary --help, or tributary COMMAND --help, shows what there is.' });
+}
+
+async function main(): Promise<void> {
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  const wantsJson = process.argv.some((argument, index) => argument === '--format=json' || (argument === 'json' && process.argv[index - 1] === '--format'));
+  try {
+    await buildProgram().parseAsync();
+  } catch (thrown) {
+    const cause = interrupt.signal.aborted ? interrupt.signal.reason : thrown;
+    const error = cause instanceof CommanderError ? fromCommander(cause) : toTributaryError(cause);
+    if (error === undefined) {
+      exitCode = thrown instanceof CommanderError && thrown.code === 'commander.help' ? EXIT_CODE.usage : EXIT_CODE.ok;
+    } else {
+      const io = createIo(wantsJson ? 'json' : 'table', false);
+      process.stderr.write(`${describeError(error, io.colors)}\n`);
+      if (error.code === 'INTERNAL' && error.cause instanceof Error) process.stderr.write(`${error.cause.stack}\n`);
+      if (wantsJson) process.stdout.write(`${JSON.stringify({ error: error.toJSON() }, null, 2)}\n`);
+      exitCode = CATALOGUE[error.code].exit;
+    }
+  }
+  process.exitCode = exitCode;
+}
+
+await main();

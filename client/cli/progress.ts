@@ -1,0 +1,59 @@
+/** Progress of bytes: a bar on a terminal (bytes, rate, time left, what was there already), plain lines elsewhere. */
+import { SingleBar } from 'cli-progress';
+import type { Io } from './io.js';
+import { formatBytes, formatSeconds } from './units.js';
+
+export interface ByteProgress {
+  update(doneBytes: number, totalBytes: number, savedBytes?: number): void;
+  stop(): void;
+}
+
+/** Without a terminal, a line at the first update and then at most this often. */
+const LINE_EVERY_MS = 2_000;
+
+export function byteProgress(io: Io, title: string): ByteProgress {
+  return io.interactive ? bar(title) : lines(io, title);
+}
+
+function bar(title: string): ByteProgress {
+  let view: SingleBar | undefined;
+  let started = { ms: 0, bytes: 0 };
+  return {
+    update: (doneBytes, totalBytes, savedBytes = 0) => {
+      if (view === undefined) {
+        started = { ms: performance.now(), bytes: doneBytes };
+        const format = `${title} {bar} {percentage}%  {done} of {total}  {rate}  {left}{saved}`;
+        view = new SingleBar({ format, stream: process.stderr, hideCursor: true, barsize: 24, clearOnComplete: false });
+        view.start(Math.max(1, totalBytes), 0, {});
+      }
+      const seconds = (performance.now() - started.ms) / 1000;
+      const rate = seconds > 0.2 ? (doneBytes - started.bytes) / seconds : 0;
+      view.update(totalBytes === 0 ? 1 : doneBytes, {
+        done: formatBytes(doneBytes),
+        total: formatBytes(totalBytes),
+        rate: rate > 0 ? `${formatBytes(Math.round(rate))}/s` : '',
+        left: rate > 0 && doneBytes < totalBytes ? `${formatSeconds((totalBytes - doneBytes) / rate)} left` : '',
+        saved: savedBytes > 0 ? `  (${formatBytes(savedBytes)} already there)` : '',
+      });
+    },
+    stop: () => view?.stop(),
+  };
+}
+
+function lines(io: Io, title: string): ByteProgress {
+  let lastMs = Number.NEGATIVE_INFINITY;
+  let last = '';
+  return {
+    update: (doneBytes, totalBytes, savedBytes = 0) => {
+      const nowMs = performance.now();
+      if (nowMs - lastMs < LINE_EVERY_MS && doneBytes < totalBytes) return;
+      lastMs = nowMs;
+      const saved = savedBytes > 0 ? ` (${formatBytes(savedBytes)} already there)` : '';
+      const text = `${title}: ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}${saved}`;
+      if (text === last) return;
+      last = text;
+      io.note(text);
+    },
+    stop: () => {},
+  };
+}

@@ -1,0 +1,52 @@
+/** The coordinator as a value: start it, ask its ports, close it. Reads no environment and installs no signal handlers. */
+import { mkdirSync } from 'node:fs';
+import type { Logger } from 'pino';
+import type { CoordinatorConfig } from './config.js';
+import { startGrpc } from './grpc/server.js';
+import { startHttp } from './http/server.js';
+import { startMaintenance } from './maintenance.js';
+import { Merger } from './rounds/merger.js';
+import { createServices } from './services.js';
+import { openDatabase } from './state/database.js';
+
+export interface Coordinator {
+  readonly grpcPort: number;
+  readonly httpPort: number;
+  /** Stops taking calls, lets those under way end for `graceMs`, keeps every journal, closes the files. */
+  close(graceMs?: number): Promise<void>;
+}
+
+const DEFAULT_GRACE_MS = 10_000;
+
+export async function startCoordinator(config: CoordinatorConfig, logger: Logger): Promise<Coordinator> {
+  mkdirSync(config.data, { recursive: true });
+  const stopping = new AbortController();
+  const db = openDatabase(config.data);
+  const services = createServices(config, logger, db, Date.now, stopping.signal);
+  const merger = new Merger(services);
+  const cleanups: (() => Promise<void> | void)[] = [() => db.close(), () => services.chunks.close()];
+  try {
+    const http = await startHttp(services);
+    cleanups.push(() => http.stop());
+    const grpc = await startGrpc(services);
+    merger.start();
+    const stopMaintenance = startMaintenance(services);
+    grpc.setServing(true);
+    http.setReady(true);
+    return {
+      grpcPort: grpc.port,
+      httpPort: http.port,
+      close: async (graceMs = DEFAULT_GRACE_MS) => {
+        http.setReady(false);
+        stopMaintenance();
+        stopping.abort();
+        await Promise.all([grpc.stop(graceMs), merger.stop()]);
+        await Promise.allSettled(services.finalizing.values());
+        for (const cleanup of cleanups.reverse()) await cleanup();
+      },
+    };
+  } catch (error) {
+    for (const cleanup of cleanups.reverse()) await cleanup();
+    throw error;
+  }
+}

@@ -1,0 +1,58 @@
+/** Makes a merged folder a model: its chunks are hashed where they lie and registered, so the weights are stored once. */
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readSafetensorsFile } from '../../shared/formats/safetensors-file.js';
+import type { Segment } from '../../shared/formats/tensor.js';
+import { hashSegments } from '../../shared/merge/hash-segments.js';
+import { type Artifact, chunkRangesOf, type DescribedFile, decodeManifest, encodeManifest } from '../../shared/transfer/artifact.js';
+import type { Services } from '../services.js';
+import type { PlacedChunk } from '../store/chunk-store.js';
+
+/** Relative to the data folder. */
+export const MODELS_DIR = 'models';
+
+export interface PublishOptions {
+  /** Name of the folder in MODELS_DIR, of the model and of the round. */
+  readonly name: string;
+  readonly version: number;
+  readonly signal: AbortSignal;
+  /** Gets a function that inserts the model's rows; calls it inside the transaction that makes the model visible. */
+  readonly alsoInTransaction: (insertModel: () => void) => void;
+}
+
+export async function publishFolder(services: Services, options: PublishOptions): Promise<Artifact> {
+  const folder = join(services.config.data, MODELS_DIR, options.name);
+  const paths = (await readdir(folder)).sort();
+  const files: { path: string; sizeBytes: number; header?: Uint8Array; jobs: Segment[][] }[] = [];
+  for (const path of paths) {
+    const diskPath = join(folder, path);
+    const header = path.endsWith('.safetensors') ? (await readSafetensorsFile(diskPath)).headerBytes : undefined;
+    const sizeBytes = (await stat(diskPath)).size;
+    const jobs = chunkRangesOf(path, sizeBytes, header).map((range) => [{ path: diskPath, ...range }]);
+    files.push({ path, sizeBytes, jobs, ...(header === undefined ? {} : { header }) });
+  }
+  const digests = await hashSegments(
+    files.flatMap((file) => file.jobs),
+    { threads: services.config.threads, signal: options.signal },
+  );
+  const described: DescribedFile[] = [];
+  const placed: PlacedChunk[] = [];
+  let next = 0;
+  for (const { jobs, ...file } of files) {
+    const own = digests.slice(next, next + jobs.length);
+    next += jobs.length;
+    described.push({ ...file, digests: own });
+    jobs.forEach((job, index) => {
+      const digest = Buffer.from(own[index] as Uint8Array).toString('hex');
+      placed.push({ digest, path: join(MODELS_DIR, options.name, file.path), offset: job[0]?.offset ?? 0 });
+    });
+  }
+  const manifest = encodeManifest('full', described);
+  const artifact = decodeManifest(manifest, options.name);
+  services.models.putManifest(artifact.manifestDigest, manifest);
+  options.alsoInTransaction(() => {
+    services.chunks.place(placed);
+    services.models.insert(options.name, 'round', options.name, options.version, artifact);
+  });
+  return artifact;
+}

@@ -1,0 +1,129 @@
+/**
+ * Merges closed rounds, one after another (a merge uses every thread). A round found in `merging` at start goes on from its journal.
+ * Invariant: the folder of a model is whole and on stable storage before the row that names it exists.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
+import { MODELS_DIR, publishFolder } from '../models/publish.js';
+import type { Services } from '../services.js';
+import { openArtifact } from '../store/artifact-source.js';
+import { mergeRound } from './merge-round.js';
+import type { RoundRow } from './round-store.js';
+
+/** Watchers hear of progress at most this often. */
+const PROGRESS_EVERY_MS = 250;
+
+export class Merger {
+  readonly #services: Services;
+  readonly #queue: string[] = [];
+  #current: { readonly round: string; readonly abort: AbortController } | undefined;
+  #running: Promise<void> | undefined;
+  #unsubscribe: () => void = () => {};
+
+  constructor(services: Services) {
+    this.#services = services;
+  }
+
+  start(): void {
+    this.#unsubscribe = this.#services.hub.subscribe((notice) => {
+      if (notice.type === 'round.merging') this.#enqueue(notice.round);
+      if (notice.type === 'round.cancelled' && this.#current?.round === notice.round) this.#current.abort.abort();
+    });
+    for (const round of this.#services.rounds.list('merging', 10_000, undefined)) this.#enqueue(round.name);
+  }
+
+  /** Stops the merge that runs; its journal stays. */
+  async stop(): Promise<void> {
+    this.#unsubscribe();
+    this.#queue.length = 0;
+    this.#current?.abort.abort();
+    await this.#running;
+  }
+
+  #enqueue(round: string): void {
+    if (!this.#queue.includes(round)) this.#queue.push(round);
+    this.#running ??= this.#drain().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async #drain(): Promise<void> {
+    for (let name = this.#queue.shift(); name !== undefined; name = this.#queue.shift()) {
+      const round = this.#services.rounds.find(name);
+      if (round?.state !== 'merging') continue;
+      const abort = new AbortController();
+      this.#current = { round: name, abort };
+      await this.#merge(round, AbortSignal.any([abort.signal, this.#services.stopping]));
+      this.#current = undefined;
+    }
+  }
+
+  async #merge(round: RoundRow, signal: AbortSignal): Promise<void> {
+    const { logger, metrics, hub, nowMs } = this.#services;
+    const stopTimer = metrics.mergeSeconds.startTimer();
+    logger.info({ round: round.name }, 'merge started');
+    let announcedMs = 0;
+    try {
+      const report = await this.#mergeAndPublish(round, signal, (doneBytes, totalBytes) => {
+        if (nowMs() - announcedMs < PROGRESS_EVERY_MS) return;
+        announcedMs = nowMs();
+        hub.setProgress(round.name, { doneBytes, totalBytes }, announcedMs);
+      });
+      const seconds = stopTimer({ result: 'published' });
+      logger.info({ round: round.name, ...report, seconds }, 'model published');
+    } catch (error) {
+      if (this.#services.stopping.aborted) {
+        logger.info({ round: round.name }, 'merge interrupted; it goes on at the next start');
+        return;
+      }
+      if (this.#services.rounds.get(round.name).state !== 'merging') {
+        await rm(this.#workDir(round), { recursive: true, force: true });
+        logger.info({ round: round.name }, 'merge cancelled');
+        stopTimer({ result: 'cancelled' });
+        return;
+      }
+      const known = toTributaryError(error);
+      stopTimer({ result: 'failed' });
+      logger.error({ round: round.name, code: known.code, err: error }, 'merge failed');
+      this.#services.rounds.change(round.name, 'merge_failed', { error: known.toJSON() });
+    } finally {
+      hub.setProgress(round.name, undefined, nowMs());
+    }
+  }
+
+  #workDir(round: RoundRow): string {
+    return join(this.#services.config.data, 'merging', round.name);
+  }
+
+  async #mergeAndPublish(round: RoundRow, signal: AbortSignal, onProgress: (doneBytes: number, totalBytes: number) => void): Promise<object> {
+    const { config, models, rounds, chunks, metrics } = this.#services;
+    const workDir = this.#workDir(round);
+    const folder = join(config.data, MODELS_DIR, round.name);
+    const baseModel = models.resolve(round.base_name);
+    const accepted = rounds.accepted(round.name);
+    if (accepted.length === 0) throw new TributaryError('NO_CONTRIBUTIONS', { what: `Round ${round.name} has no accepted contribution` });
+    if (!existsSync(folder)) {
+      await mkdir(workDir, { recursive: true });
+      const base = await openArtifact(chunks, models.artifact(baseModel.manifest_digest), workDir, 'base');
+      const inputs = [];
+      for (const row of accepted) {
+        const artifact = models.artifact(row.manifest_digest);
+        const { tensors } = await openArtifact(chunks, artifact, workDir, `input-${row.contributor}`);
+        inputs.push({ row, tensors });
+      }
+      const report = await mergeRound({ services: this.#services, round, baseModel, base: base.tensors, inputs, folder, signal, onProgress });
+      metrics.mergeReadBytes.inc(report.readBytes);
+      metrics.mergeWrittenBytes.inc(report.writtenBytes);
+    }
+    const published = await publishFolder(this.#services, {
+      name: round.name,
+      version: baseModel.version + 1,
+      signal,
+      alsoInTransaction: (insertModel) => rounds.change(round.name, 'merge_succeeded', { model: round.name }, insertModel),
+    });
+    await rm(workDir, { recursive: true, force: true });
+    return { contributions: accepted.length, weightsDigest: published.weightsDigest, bytes: published.totalBytes };
+  }
+}
