@@ -1,6 +1,5 @@
 /** What the handlers work with. Built once by coordinator.ts; no module keeps state of its own outside of it. */
 import type { Logger } from 'pino';
-import { Semaphore } from '../shared/util/semaphore.js';
 import type { CoordinatorConfig } from './config.js';
 import { ModelStore } from './models/model-store.js';
 import { Names } from './models/names.js';
@@ -23,18 +22,19 @@ export interface Services {
   readonly uploads: UploadStore;
   readonly hub: RoundHub;
   readonly metrics: Metrics;
-  /** Bytes of chunks being received at once, over all streams. */
-  readonly receiving: Semaphore;
   /** Finalize calls under way, by upload. */
   readonly finalizing: Map<string, Promise<void>>;
   /** Aborted when the process begins to stop. */
   readonly stopping: AbortSignal;
 }
 
-/** Enough for 16 full chunks: beyond that a disk is the limit, not parallelism. */
-const RECEIVING_BYTES = 64 * 1024 * 1024;
-
-export function createServices(config: CoordinatorConfig, logger: Logger, db: Database, nowMs: () => number, stopping: AbortSignal): Services {
+export function createServices(
+  config: CoordinatorConfig,
+  logger: Logger,
+  db: Database,
+  nowMs: () => number,
+  stopping: AbortSignal,
+): Services {
   const hub = new RoundHub();
   const rounds = new RoundStore(db, nowMs, (notice) => hub.announce(notice));
   const models = new ModelStore(db, nowMs);
@@ -50,7 +50,6 @@ export function createServices(config: CoordinatorConfig, logger: Logger, db: Da
     uploads: new UploadStore(db, nowMs),
     hub,
     metrics: createMetrics({ rounds: () => rounds.countByState(), contributions: () => rounds.countContributions() }),
-    receiving: new Semaphore(RECEIVING_BYTES),
     finalizing: new Map(),
     stopping,
   };

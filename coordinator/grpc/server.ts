@@ -13,8 +13,10 @@ import { modelService } from '../models/service.js';
 import { roundService } from '../rounds/service.js';
 import type { Services } from '../services.js';
 import { transferService } from '../transfers/service.js';
+import { write } from '../transfers/write.js';
+import { hookHttp2Servers, RAW_METHODS, type RawMethods } from './http2-hooks.js';
 import { observe } from './observe.js';
-import { widenServerWindows } from './wide-windows.js';
+import { createRawCalls } from './raw-call.js';
 
 export interface GrpcFace {
   readonly port: number;
@@ -26,19 +28,26 @@ export interface GrpcFace {
 const SERVICES = [TransferServiceDefinition.fullName, RoundServiceDefinition.fullName, ModelServiceDefinition.fullName];
 
 export async function startGrpc(services: Services): Promise<GrpcFace> {
-  widenServerWindows();
+  hookHttp2Servers();
   const health = HealthState();
+  const raw = createRawCalls(services);
+  const writePath = `/${TransferServiceDefinition.fullName}/${TransferServiceDefinition.methods.write.name}`;
+  const rawMethods: RawMethods = new Map([[writePath, raw.method(writePath, (call) => write(services, call))]]);
   const server = createServer({
     // Clients ping every 30 s so that dead lines are noticed; the default would answer that with too_many_pings.
     'grpc.http2.min_ping_interval_without_data_ms': 10_000,
     'grpc.keepalive_permit_without_calls': 1,
+    [RAW_METHODS]: rawMethods,
   });
   const observed = server.use(observe(services));
   observed.add(TransferServiceDefinition, transferService(services));
   observed.add(RoundServiceDefinition, roundService(services));
   observed.add(ModelServiceDefinition, modelService(services));
   observed.add(HealthDefinition, HealthServiceImpl(health));
-  observed.add(ServerReflectionService, ServerReflection(readFileSync(new URL('../../shared/generated/tributary.protoset', import.meta.url)), SERVICES));
+  observed.add(
+    ServerReflectionService,
+    ServerReflection(readFileSync(new URL('../../shared/generated/tributary.protoset', import.meta.url)), SERVICES),
+  );
   const port = await listen(observed, services.config);
   const setServing = (serving: boolean): void => {
     for (const name of ['', ...SERVICES]) health.setStatus(serving ? 'healthy' : 'unhealthy', name);
@@ -55,6 +64,7 @@ export async function startGrpc(services: Services): Promise<GrpcFace> {
       const outcome = await Promise.race([observed.shutdown().then(() => 'done' as const), patience]);
       clearTimeout(timer);
       if (outcome === 'late') observed.forceShutdown();
+      await raw.settled();
     },
   };
 }
@@ -72,7 +82,12 @@ export function portError(error: unknown, address: string): unknown {
   if (!(error instanceof Error) || !/EADDRINUSE/.test(`${(error as NodeJS.ErrnoException).code} ${error.message}`)) return error;
   return new TributaryError(
     'PORT_IN_USE',
-    { what: 'The address is in use', where: address, expected: 'a free port', fix: 'Stop the other program, or choose another with --listen or --http (port 0: any free one).' },
+    {
+      what: 'The address is in use',
+      where: address,
+      expected: 'a free port',
+      fix: 'Stop the other program, or choose another with --listen or --http (port 0: any free one).',
+    },
     { cause: error },
   );
 }

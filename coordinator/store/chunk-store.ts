@@ -6,7 +6,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { access, type FileHandle, open, unlink } from 'node:fs/promises';
+import { access, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Piscina } from 'piscina';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
@@ -15,7 +15,8 @@ import { fromHex } from '../../shared/util/hex.js';
 import type { Database } from '../state/database.js';
 import { inTransaction } from '../state/database.js';
 import { DirectorySync } from './directory-sync.js';
-import type { SealJob } from './seal-worker.js';
+import { ReceivingMemory } from './receiving-memory.js';
+import type { SealJob, SealWorkerData } from './seal-worker.js';
 
 /** Below this a chunk is a row. SQLite reads and writes blobs under about 100 KB faster than a file system does files. */
 const SMALL_CHUNK_BYTES = 64 * 1024;
@@ -28,12 +29,13 @@ const GROUP_COMMIT_MS = 5;
 
 export type Located = { readonly at: 'file'; readonly segment: Segment } | { readonly at: 'row' };
 
-/** Receives one chunk. Exactly one of `commit` and `abandon` ends it. */
-export interface ChunkWriter {
-  append(data: Uint8Array): Promise<void>;
+/** Receives one chunk: its bytes are put into `bytes`, then exactly one of `commit` and `abandon` ends it. */
+export interface IncomingChunk {
+  /** As long as the chunk. Not to be touched after the end. */
+  readonly bytes: Buffer;
   /** False when the bytes do not have the announced digest; they are gone then. */
   commit(): Promise<boolean>;
-  abandon(): Promise<void>;
+  abandon(): void;
 }
 
 export interface PlacedChunk {
@@ -49,6 +51,7 @@ export class ChunkStore {
   readonly #nowMs: () => number;
   readonly #pool: Piscina<SealJob, boolean>;
   readonly #directories = new DirectorySync();
+  readonly #memory = new ReceivingMemory();
   #smallQueue: { digest: string; data: Uint8Array; resolve: () => void; reject: (error: unknown) => void }[] = [];
   #flushTimer: NodeJS.Timeout | undefined;
 
@@ -69,6 +72,7 @@ export class ChunkStore {
       minThreads: 1,
       maxThreads: SEAL_THREADS,
       idleTimeout: 10_000,
+      workerData: { memory: this.#memory.shared } satisfies SealWorkerData,
     });
   }
 
@@ -108,7 +112,8 @@ export class ChunkStore {
     try {
       const buffer = new Uint8Array(length);
       const { bytesRead } = await file.read(buffer, 0, length, located.segment.offset + offset);
-      if (bytesRead !== length) throw new TributaryError('INTERNAL', { what: 'A chunk is shorter than it was', where: located.segment.path });
+      if (bytesRead !== length)
+        throw new TributaryError('INTERNAL', { what: 'A chunk is shorter than it was', where: located.segment.path });
       return buffer;
     } finally {
       await file.close();
@@ -121,9 +126,21 @@ export class ChunkStore {
     return row.data;
   }
 
-  /** Starts receiving a chunk of `sizeBytes` bytes. */
-  receive(digest: string, sizeBytes: number): ChunkWriter {
-    return sizeBytes < SMALL_CHUNK_BYTES ? this.#receiveSmall(digest, sizeBytes) : this.#receiveFile(digest, sizeBytes);
+  /** Waits for room to receive a chunk of `sizeBytes` bytes; this bounds the memory of all that is being received. */
+  async receive(digest: string, sizeBytes: number): Promise<IncomingChunk> {
+    const small = sizeBytes < SMALL_CHUNK_BYTES;
+    const room = await (small ? this.#memory.takeBuffer(sizeBytes) : this.#memory.takeSlot(sizeBytes));
+    return {
+      bytes: room.bytes,
+      commit: async () => {
+        try {
+          return await (small ? this.#commitSmall(digest, room.bytes) : this.#commitFile(digest, sizeBytes, room.offset ?? 0));
+        } finally {
+          room.release();
+        }
+      },
+      abandon: room.release,
+    };
   }
 
   /** Records where the chunks of a published model lie. To be called inside the transaction that publishes it. */
@@ -136,23 +153,21 @@ export class ChunkStore {
     return join(this.#dataDir, 'chunks', digest.slice(0, 2), digest);
   }
 
-  #receiveSmall(digest: string, sizeBytes: number): ChunkWriter {
-    const parts: Uint8Array[] = [];
-    return {
-      append: async (data) => {
-        parts.push(data);
-      },
-      commit: async () => {
-        const data = Buffer.concat(parts);
-        if (data.length !== sizeBytes || createHash('sha256').update(data).digest('hex') !== digest) return false;
-        await new Promise<void>((resolve, reject) => {
-          this.#smallQueue.push({ digest, data, resolve, reject });
-          this.#flushTimer ??= setTimeout(() => this.#flushSmall(), GROUP_COMMIT_MS);
-        });
-        return true;
-      },
-      abandon: async () => {},
-    };
+  async #commitSmall(digest: string, data: Uint8Array): Promise<boolean> {
+    if (createHash('sha256').update(data).digest('hex') !== digest) return false;
+    await new Promise<void>((resolve, reject) => {
+      this.#smallQueue.push({ digest, data, resolve, reject });
+      this.#flushTimer ??= setTimeout(() => this.#flushSmall(), GROUP_COMMIT_MS);
+    });
+    return true;
+  }
+
+  async #commitFile(digest: string, sizeBytes: number, offset: number): Promise<boolean> {
+    const final = this.#pathOf(digest);
+    const temporary = join(this.#dataDir, 'incoming', `${digest.slice(0, 16)}-${randomUUID()}`);
+    if (!(await this.#pool.run({ offset, sizeBytes, temporary, final, digest }))) return false;
+    await this.#directories.sync(dirname(final));
+    return true;
   }
 
   #flushSmall(): void {
@@ -171,35 +186,6 @@ export class ChunkStore {
     } catch (error) {
       for (const { reject } of batch) reject(error);
     }
-  }
-
-  #receiveFile(digest: string, sizeBytes: number): ChunkWriter {
-    const temporary = join(this.#dataDir, 'incoming', `${digest.slice(0, 16)}-${randomUUID()}`);
-    let file: FileHandle | undefined;
-    let position = 0;
-    const closeFile = async (): Promise<void> => {
-      await file?.close();
-      file = undefined;
-    };
-    return {
-      append: async (data) => {
-        file ??= await open(temporary, 'wx');
-        const { bytesWritten } = await file.write(data, 0, data.length, position);
-        if (bytesWritten !== data.length) throw new TributaryError('DISK_FULL', { what: 'The disk took only part of a write', where: temporary });
-        position += data.length;
-      },
-      commit: async () => {
-        await closeFile();
-        const final = this.#pathOf(digest);
-        if (!(await this.#pool.run({ temporary, final, digest, sizeBytes }))) return false;
-        await this.#directories.sync(dirname(final));
-        return true;
-      },
-      abandon: async () => {
-        await closeFile();
-        await unlink(temporary).catch(() => {});
-      },
-    };
   }
 }
 

@@ -1,0 +1,121 @@
+/**
+ * A gRPC call served from its HTTP/2 stream, for the methods that move weights. grpc-js joins the bytes of every message into a new buffer,
+ * which at hundreds of megabytes a second is most of the work: memory is mapped, filled and collected for nothing. On the line it is
+ * plain gRPC: same headers, frames, status, trailers and deadlines as the methods that grpc-js serves.
+ */
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { ServerError, Status } from 'nice-grpc-common';
+import { ERROR_TRAILER, encodeErrorTrailer } from '../../shared/grpc/error-trailer.js';
+import { frameOf } from '../../shared/transfer/write-codec.js';
+import type { Services } from '../services.js';
+import type { RawMethod } from './http2-hooks.js';
+import { failureOf, statusName } from './observe.js';
+
+export interface RawCall {
+  /** To read from. Paused until something listens to `data`; `close` comes at every end. */
+  readonly stream: ServerHttp2Stream;
+  readonly token: string | undefined;
+  /** Aborted when the caller went away, cut the stream, or its deadline passed. */
+  readonly signal: AbortSignal;
+  /** Sends one message. What is sent after the caller went away is dropped. */
+  send(message: Uint8Array): void;
+}
+
+export interface RawCalls {
+  /** Makes a method out of what happens between headers and status; it must end soon after `signal` is aborted. */
+  method(path: string, body: (call: RawCall) => Promise<void>): RawMethod;
+  /** Resolves when no call is under way. */
+  settled(): Promise<void>;
+}
+
+const RESPONSE_HEADERS = { ':status': 200, 'content-type': 'application/grpc+proto', 'grpc-accept-encoding': 'identity' };
+
+const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
+const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 0.001, n: 0.000_001 };
+
+/** setTimeout takes no more; a deadline in 24 days is none. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+export function createRawCalls(services: Services): RawCalls {
+  const running = new Set<Promise<void>>();
+  return {
+    method: (path, body) => {
+      const name = path.slice(path.lastIndexOf('.') + 1);
+      return (stream, headers) => {
+        const call = serve(services, name, body, stream, headers);
+        running.add(call);
+        void call.finally(() => running.delete(call));
+      };
+    },
+    settled: async () => {
+      await Promise.allSettled(running);
+    },
+  };
+}
+
+async function serve(
+  services: Services,
+  name: string,
+  body: (call: RawCall) => Promise<void>,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+): Promise<void> {
+  const abort = new AbortController();
+  // Every error is followed by `close`, which is what counts.
+  stream.on('error', () => {});
+  stream.once('close', () => abort.abort());
+  if (headers['content-type']?.startsWith('application/grpc') !== true) {
+    stream.respond({ ':status': 415 }, { endStream: true });
+    return;
+  }
+  const end = services.metrics.rpcs.startTimer({ method: name });
+  stream.respond(RESPONSE_HEADERS, { waitForTrailers: true });
+  const deadline = deadlineOf(headers, abort);
+  const call: RawCall = {
+    stream,
+    token: headers.authorization?.replace(/^Bearer /i, ''),
+    signal: abort.signal,
+    send: (message) => {
+      if (!stream.destroyed && !stream.writableEnded) stream.write(frameOf(message));
+    },
+  };
+  try {
+    await body(call);
+    abort.signal.throwIfAborted();
+    end({ status: 'OK' });
+    finish(stream, Status.OK, '', {});
+  } catch (error) {
+    const failure = failureOf(
+      services,
+      name,
+      abort.signal.aborted && abort.signal.reason instanceof ServerError ? abort.signal.reason : error,
+    );
+    end({ status: statusName(failure.status) });
+    finish(
+      stream,
+      failure.status,
+      failure.message,
+      failure.error === undefined ? {} : { [ERROR_TRAILER]: encodeErrorTrailer(failure.error) },
+    );
+  } finally {
+    clearTimeout(deadline);
+  }
+}
+
+function deadlineOf(headers: IncomingHttpHeaders, abort: AbortController): NodeJS.Timeout | undefined {
+  const match = TIMEOUT.exec(String(headers['grpc-timeout'] ?? ''));
+  const timeoutMs = Number(match?.[1]) * (UNIT_MS[match?.[2] ?? ''] ?? Number.NaN);
+  if (!(timeoutMs <= LONGEST_TIMER_MS)) return undefined;
+  return setTimeout(() => abort.abort(new ServerError(Status.DEADLINE_EXCEEDED, 'Deadline exceeded')), timeoutMs);
+}
+
+/** Status and trailers; what the caller still sends is let past unread, as grpc-js does. */
+function finish(stream: ServerHttp2Stream, status: Status, message: string, trailers: Readonly<Record<string, string>>): void {
+  if (stream.destroyed) return;
+  stream.once('wantTrailers', () => {
+    stream.sendTrailers({ 'grpc-status': String(status), 'grpc-message': encodeURI(message), ...trailers });
+  });
+  stream.removeAllListeners('data');
+  stream.end();
+  stream.resume();
+}
