@@ -7,21 +7,19 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { access, open } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { Piscina } from 'piscina';
+import { join } from 'node:path';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import type { Segment } from '../../shared/formats/tensor.js';
 import { fromHex } from '../../shared/util/hex.js';
 import type { Database } from '../state/database.js';
 import { inTransaction } from '../state/database.js';
-import { DirectorySync } from './directory-sync.js';
-import { ReceivingMemory } from './receiving-memory.js';
-import type { SealJob, SealWorkerData } from './seal-worker.js';
+import { ReceivingMemory, type Room } from './receiving-memory.js';
+import { SealPool } from './seal-pool.js';
 
 /** Below this a chunk is a row. SQLite reads and writes blobs under about 100 KB faster than a file system does files. */
 const SMALL_CHUNK_BYTES = 64 * 1024;
 
-/** fsync dominates sealing and the disk serves several at once better than one, so more threads than cores. */
+/** Waiting for the disk dominates sealing, and it serves several at once better than one, so more threads than cores. */
 const SEAL_THREADS = 4;
 
 /** Small chunks that wait this long are committed together: one fsync for all of them. */
@@ -49,8 +47,7 @@ export class ChunkStore {
   readonly #db: Database;
   readonly #dataDir: string;
   readonly #nowMs: () => number;
-  readonly #pool: Piscina<SealJob, boolean>;
-  readonly #directories = new DirectorySync();
+  readonly #pool = new SealPool(SEAL_THREADS);
   readonly #memory = new ReceivingMemory();
   #smallQueue: { digest: string; data: Uint8Array; resolve: () => void; reject: (error: unknown) => void }[] = [];
   #flushTimer: NodeJS.Timeout | undefined;
@@ -66,14 +63,6 @@ export class ChunkStore {
     for (let prefix = 0; prefix < 256; prefix++) {
       mkdirSync(join(dataDir, 'chunks', prefix.toString(16).padStart(2, '0')), { recursive: true });
     }
-    this.#pool = new Piscina({
-      filename: new URL('./seal-worker.js', import.meta.url).href,
-      name: 'seal',
-      minThreads: 1,
-      maxThreads: SEAL_THREADS,
-      idleTimeout: 10_000,
-      workerData: { memory: this.#memory.shared } satisfies SealWorkerData,
-    });
   }
 
   async close(): Promise<void> {
@@ -132,14 +121,8 @@ export class ChunkStore {
     const room = await (small ? this.#memory.takeBuffer(sizeBytes) : this.#memory.takeSlot(sizeBytes));
     return {
       bytes: room.bytes,
-      commit: async () => {
-        try {
-          return await (small ? this.#commitSmall(digest, room.bytes) : this.#commitFile(digest, sizeBytes, room.offset ?? 0));
-        } finally {
-          room.release();
-        }
-      },
-      abandon: room.release,
+      commit: () => (small ? this.#commitSmall(digest, room) : this.#commitFile(digest, sizeBytes, room)),
+      abandon: () => room.release(room.memory),
     };
   }
 
@@ -153,21 +136,29 @@ export class ChunkStore {
     return join(this.#dataDir, 'chunks', digest.slice(0, 2), digest);
   }
 
-  async #commitSmall(digest: string, data: Uint8Array): Promise<boolean> {
-    if (createHash('sha256').update(data).digest('hex') !== digest) return false;
-    await new Promise<void>((resolve, reject) => {
-      this.#smallQueue.push({ digest, data, resolve, reject });
-      this.#flushTimer ??= setTimeout(() => this.#flushSmall(), GROUP_COMMIT_MS);
-    });
-    return true;
+  async #commitSmall(digest: string, room: Room): Promise<boolean> {
+    try {
+      if (createHash('sha256').update(room.bytes).digest('hex') !== digest) return false;
+      await new Promise<void>((resolve, reject) => {
+        this.#smallQueue.push({ digest, data: room.bytes, resolve, reject });
+        this.#flushTimer ??= setTimeout(() => this.#flushSmall(), GROUP_COMMIT_MS);
+      });
+      return true;
+    } finally {
+      room.release();
+    }
   }
 
-  async #commitFile(digest: string, sizeBytes: number, offset: number): Promise<boolean> {
-    const final = this.#pathOf(digest);
+  async #commitFile(digest: string, sizeBytes: number, { memory, release }: Room): Promise<boolean> {
     const temporary = join(this.#dataDir, 'incoming', `${digest.slice(0, 16)}-${randomUUID()}`);
-    if (!(await this.#pool.run({ offset, sizeBytes, temporary, final, digest }))) return false;
-    await this.#directories.sync(dirname(final));
-    return true;
+    let back: ArrayBuffer | undefined;
+    try {
+      const sealed = await this.#pool.run({ memory, sizeBytes, temporary, final: this.#pathOf(digest), digest });
+      back = sealed.memory;
+      return sealed.durable;
+    } finally {
+      release(back);
+    }
   }
 
   #flushSmall(): void {

@@ -1,9 +1,9 @@
 /**
  * The memory into which chunks are received, the same few megabytes for as long as the coordinator runs: bytes go from the network into a
- * slot, the seal workers hash and write them from there, and the slot is free again. Its size bounds what all clients together can make
- * the coordinator hold; who finds no room waits, and HTTP/2 flow control makes its sender wait.
+ * slot, a seal worker gets the slot, hashes and writes it, and gives it back. Its size bounds what all clients together can make the
+ * coordinator hold; who finds no room waits, and HTTP/2 flow control makes its sender wait.
+ * Slots change threads instead of being shared: copying into shared memory is ten times slower in V8.
  */
-import { createSharedMemory } from '../../shared/kernels/web-assembly.js';
 import { CHUNK_BYTES } from '../../shared/transfer/chunk-layout.js';
 import { Semaphore } from '../../shared/util/semaphore.js';
 
@@ -12,28 +12,25 @@ const SLOTS = 16;
 
 /** Where one chunk is received. */
 export interface Room {
+  readonly memory: ArrayBuffer;
   readonly bytes: Buffer;
-  /** Offset in the shared memory; undefined for a chunk that has memory of its own. */
-  readonly offset: number | undefined;
-  /** To be called once, when nobody uses the bytes any more. */
-  readonly release: () => void;
+  /** To be called once, when nobody uses the bytes any more; with the memory if it can be used again. */
+  readonly release: (memory?: ArrayBuffer) => void;
 }
 
 export class ReceivingMemory {
-  /** What seal workers get; a slot begins at a multiple of CHUNK_BYTES, so at a page. */
-  readonly shared: SharedArrayBuffer = createSharedMemory(SLOTS * CHUNK_BYTES);
-  readonly #free = Array.from({ length: SLOTS }, (_, slot) => slot * CHUNK_BYTES);
+  readonly #free: ArrayBuffer[] = [];
   readonly #budget = new Semaphore(SLOTS * CHUNK_BYTES);
 
-  /** Room for a chunk that the workers write. Takes a whole slot whatever its size. */
+  /** Room for a chunk that a worker writes. Takes a whole slot whatever its size. */
   async takeSlot(sizeBytes: number): Promise<Room> {
     const release = await this.#budget.acquire(CHUNK_BYTES);
-    const offset = this.#free.pop() as number;
+    const memory = this.#free.pop() ?? new ArrayBuffer(CHUNK_BYTES);
     return {
-      bytes: Buffer.from(this.shared, offset, sizeBytes),
-      offset,
-      release: () => {
-        this.#free.push(offset);
+      memory,
+      bytes: Buffer.from(memory, 0, sizeBytes),
+      release: (back) => {
+        if (back !== undefined) this.#free.push(back);
         release();
       },
     };
@@ -42,6 +39,7 @@ export class ReceivingMemory {
   /** Room for a small chunk. */
   async takeBuffer(sizeBytes: number): Promise<Room> {
     const release = await this.#budget.acquire(sizeBytes);
-    return { bytes: Buffer.allocUnsafe(sizeBytes), offset: undefined, release };
+    const memory = new ArrayBuffer(sizeBytes);
+    return { memory, bytes: Buffer.from(memory), release: () => release() };
   }
 }

@@ -6,12 +6,15 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fsyncSync, ftruncateSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
-import { workerData } from 'node:worker_threads';
-import { TributaryError } from '../../shared/errors/tributary-error.js';
+import { dirname } from 'node:path';
+import { parentPort } from 'node:worker_threads';
+import { type SerializedError, toTributaryError, TributaryError } from '../../shared/errors/tributary-error.js';
+import { createAlignedMemory } from '../../shared/kernels/web-assembly.js';
+import { CHUNK_BYTES } from '../../shared/transfer/chunk-layout.js';
 
 export interface SealJob {
-  /** Where the bytes begin in the receiving memory. */
-  readonly offset: number;
+  /** Begins with the chunk's bytes; comes back in the answer. */
+  readonly memory: ArrayBuffer;
   readonly sizeBytes: number;
   readonly temporary: string;
   readonly final: string;
@@ -19,59 +22,57 @@ export interface SealJob {
   readonly digest: string;
 }
 
-/** What piscina hands to a worker as its data. */
-export interface SealWorkerData {
-  readonly memory: SharedArrayBuffer;
+export interface Sealed {
+  /** True: the chunk is durable under its final name. False: the bytes do not have the digest; nothing is left. */
+  readonly durable: boolean;
+  readonly memory: ArrayBuffer;
 }
+
+export type SealReply = { readonly kind: 'sealed'; readonly sealed: Sealed } | { readonly kind: 'failed'; readonly error: SerializedError };
 
 /** Unbuffered writes want offset, length and memory in whole blocks of the device; no device has larger ones. */
 const BLOCK_BYTES = 4096;
 
-/** Buffered writes go in pieces: for large ones Linux takes huge pages, which a virtual machine may have to fetch from its host. */
+/** Small enough to stay in the second-level cache from the hash to the write. */
 const PIECE_BYTES = 256 * 1024;
 
-const { memory } = workerData as SealWorkerData;
+/** A chunk's bytes where the disk can fetch them. */
+const aligned = createAlignedMemory(CHUNK_BYTES);
 
 /** False once the file system refused: some (tmpfs, some network file systems) know no unbuffered writes. */
 let unbuffered = constants.O_DIRECT !== undefined;
 
-/** True: the file has its final name (whose folder is not synced yet). False: the bytes do not have the digest; nothing was written. */
-export function seal(job: SealJob): boolean {
-  if (
-    createHash('sha256')
-      .update(Buffer.from(memory, job.offset, job.sizeBytes))
-      .digest('hex') !== job.digest
-  )
-    return false;
-  try {
-    writeDurably(job);
-    renameSync(job.temporary, job.final);
-  } catch (error) {
-    remove(job.temporary);
-    throw error;
+function seal({ memory, ...job }: SealJob): Sealed {
+  const hash = createHash('sha256');
+  for (let at = 0; at < job.sizeBytes; at += PIECE_BYTES) {
+    const piece = Buffer.from(memory, at, Math.min(PIECE_BYTES, job.sizeBytes - at));
+    hash.update(piece);
+    aligned.set(piece, at);
   }
-  return true;
+  const durable = hash.digest('hex') === job.digest;
+  if (durable) {
+    try {
+      if (!unbuffered || !writeUnbuffered(job)) writeBuffered(job);
+      renameSync(job.temporary, job.final);
+      syncFolder(dirname(job.final));
+    } catch (error) {
+      remove(job.temporary);
+      throw error;
+    }
+  }
+  return { durable, memory };
 }
 
-function writeDurably(job: SealJob): void {
-  if (unbuffered && writeUnbuffered(job)) return;
-  const fd = openSync(job.temporary, 'w');
-  try {
-    writeAll(fd, job, job.sizeBytes, PIECE_BYTES);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
+type Target = Omit<SealJob, 'memory'>;
 
 /** False when the file system does not know how. */
-function writeUnbuffered(job: SealJob): boolean {
+function writeUnbuffered({ temporary, sizeBytes }: Target): boolean {
   let fd: number | undefined;
   try {
-    fd = openSync(job.temporary, constants.O_CREAT | constants.O_TRUNC | constants.O_WRONLY | constants.O_DIRECT);
-    const wholeBlocks = Math.ceil(job.sizeBytes / BLOCK_BYTES) * BLOCK_BYTES;
-    writeAll(fd, job, wholeBlocks, wholeBlocks);
-    if (wholeBlocks !== job.sizeBytes) ftruncateSync(fd, job.sizeBytes);
+    fd = openSync(temporary, constants.O_CREAT | constants.O_TRUNC | constants.O_WRONLY | constants.O_DIRECT);
+    const wholeBlocks = Math.ceil(sizeBytes / BLOCK_BYTES) * BLOCK_BYTES;
+    writePiece(fd, temporary, 0, wholeBlocks);
+    if (wholeBlocks !== sizeBytes) ftruncateSync(fd, sizeBytes);
     fsyncSync(fd);
     return true;
   } catch (error) {
@@ -83,12 +84,29 @@ function writeUnbuffered(job: SealJob): boolean {
   }
 }
 
-function writeAll(fd: number, job: SealJob, sizeBytes: number, pieceBytes: number): void {
-  for (let at = 0; at < sizeBytes; at += pieceBytes) {
-    const piece = Buffer.from(memory, job.offset + at, Math.min(pieceBytes, sizeBytes - at));
-    if (writeSync(fd, piece, 0, piece.length, at) !== piece.length) {
-      throw new TributaryError('DISK_FULL', { what: 'The disk took only part of a write', where: job.temporary });
-    }
+/** In pieces: for large writes Linux takes huge pages, which a virtual machine may have to fetch from its host. */
+function writeBuffered({ temporary, sizeBytes }: Target): void {
+  const fd = openSync(temporary, 'w');
+  try {
+    for (let at = 0; at < sizeBytes; at += PIECE_BYTES) writePiece(fd, temporary, at, Math.min(PIECE_BYTES, sizeBytes - at));
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function writePiece(fd: number, path: string, at: number, length: number): void {
+  if (writeSync(fd, aligned, at, length, at) === length) return;
+  throw new TributaryError('DISK_FULL', { what: 'The disk took only part of a write', where: path });
+}
+
+/** Makes the rename durable. A file system commits its journal for all that ask at the same time, so many threads cost little more than one. */
+function syncFolder(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -99,3 +117,12 @@ function remove(path: string): void {
     return;
   }
 }
+
+parentPort?.on('message', (job: SealJob) => {
+  try {
+    const sealed = seal(job);
+    parentPort?.postMessage({ kind: 'sealed', sealed } satisfies SealReply, [sealed.memory]);
+  } catch (error) {
+    parentPort?.postMessage({ kind: 'failed', error: toTributaryError(error, job.temporary).toJSON() } satisfies SealReply);
+  }
+});

@@ -12,7 +12,7 @@ interface WasmMemory {
 
 interface WasmApi {
   compile(bytes: Uint8Array): Promise<WasmModule>;
-  readonly Memory: new (limits: { initial: number; maximum: number; shared?: boolean }) => WasmMemory;
+  readonly Memory: new (limits: { initial: number; maximum: number }) => WasmMemory;
   readonly Instance: new (module: WasmModule, imports: { env: { memory: WasmMemory } }) => { readonly exports: object };
 }
 
@@ -20,9 +20,8 @@ export const webAssembly = (globalThis as unknown as { readonly WebAssembly: Was
 
 const PAGE_BYTES = 65_536;
 
-/** Memory that threads share and that begins at a page, as unbuffered file writes want it; a plain SharedArrayBuffer begins anywhere. */
-export function createSharedMemory(sizeBytes: number): SharedArrayBuffer {
+/** Memory that begins at a page, as unbuffered file writes want it; other buffers begin anywhere. */
+export function createAlignedMemory(sizeBytes: number): Buffer {
   const pages = Math.ceil(sizeBytes / PAGE_BYTES);
-  const { buffer } = new webAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  return buffer as unknown as SharedArrayBuffer;
+  return Buffer.from(new webAssembly.Memory({ initial: pages, maximum: pages }).buffer);
 }
