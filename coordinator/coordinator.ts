@@ -24,11 +24,12 @@ export async function startCoordinator(config: CoordinatorConfig, logger: Logger
   const db = openDatabase(config.data);
   const services = createServices(config, logger, db, Date.now, stopping.signal);
   const merger = new Merger(services);
-  const cleanups: (() => Promise<void> | void)[] = [() => db.close(), () => services.chunks.close()];
+  const cleanups: (() => Promise<void> | void)[] = [() => void db.close(), () => services.chunks.close()];
   try {
     const http = await startHttp(services);
     cleanups.push(() => http.stop());
     const grpc = await startGrpc(services);
+    cleanups.push(() => grpc.stop(0));
     merger.start();
     const stopMaintenance = startMaintenance(services);
     grpc.setServing(true);
@@ -41,6 +42,7 @@ export async function startCoordinator(config: CoordinatorConfig, logger: Logger
         stopMaintenance();
         stopping.abort();
         await Promise.all([grpc.stop(graceMs), merger.stop()]);
+        cleanups.pop();
         await Promise.allSettled(services.finalizing.values());
         for (const cleanup of cleanups.reverse()) await cleanup();
       },

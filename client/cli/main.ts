@@ -7,7 +7,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { CATALOGUE, EXIT_CODE } from '../../shared/errors/catalogue.js';
 import { toTributaryError, TributaryError } from '../../shared/errors/tributary-error.js';
 import { VERSION } from '../../shared/version.js';
-import { createIo, describeError, type OutputFormat } from './io.js';
+import { createIo, describeError } from './io.js';
 import { wholeNumber } from './units.js';
 
 const interrupt = new AbortController();
@@ -118,18 +118,11 @@ function buildProgram(): Command {
     .command('demo')
     .description('a whole round on real digits: train, push, merge, pull, compare')
     .option('--out <dir>', 'where to leave models and logs (default: a new temporary folder)')
-    .action(action(async (context, flags: { out?: string }) => (await import('./demo-command.js')).runDemo(context, flags.out)));
+    .option('--keep', 'leave the coordinator running until Ctrl-C', false)
+    .action(action(async (context, flags: { out?: string; keep: boolean }) => (await import('./demo-command.js')).runDemo(context, flags.out, flags.keep)));
 
-  program
-    .command('train')
-    .description('the reference trainer of the demo (base, fine-tune, evaluate)')
-    .allowUnknownOption()
-    .helpOption(false)
-    .argument('[args...]')
-    .action(async (args: string[], _flags: object, command: Command) => {
-      const { runTrain } = await import('./train-command.js');
-      exitCode = await runTrain(args, command.optsWithGlobals<{ format: OutputFormat; quiet: boolean }>(), interrupt.signal);
-    });
+  // Listed here for --help; main() hands its arguments to the trainer, which has a command line of its own.
+  program.command('train').description('the reference trainer of the demo (base, fine-tune, evaluate)').argument('[args...]');
   return program;
 }
 
@@ -179,6 +172,12 @@ async function main(): Promise<void> {
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
   const wantsJson = process.argv.some((argument, index) => argument === '--format=json' || (argument === 'json' && process.argv[index - 1] === '--format'));
   try {
+    if (process.argv[2] === 'train') {
+      const { runTrainCommand } = await import('../train/command.js');
+      const write = (stream: NodeJS.WriteStream) => (text: string): void => void stream.write(text);
+      process.exitCode = await runTrainCommand(process.argv.slice(3), { stdout: write(process.stdout), stderr: write(process.stderr), signal: interrupt.signal });
+      return;
+    }
     await buildProgram().parseAsync();
   } catch (thrown) {
     const cause = interrupt.signal.aborted ? interrupt.signal.reason : thrown;

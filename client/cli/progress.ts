@@ -8,7 +8,7 @@ export interface ByteProgress {
   stop(): void;
 }
 
-/** Without a terminal, a line at the first update and then at most this often. */
+/** Without a terminal, a line at most this often; what is over sooner prints none. */
 const LINE_EVERY_MS = 2_000;
 
 export function byteProgress(io: Io, title: string): ByteProgress {
@@ -41,12 +41,12 @@ function bar(title: string): ByteProgress {
 }
 
 function lines(io: Io, title: string): ByteProgress {
-  let lastMs = Number.NEGATIVE_INFINITY;
+  let lastMs = performance.now();
   let last = '';
   return {
     update: (doneBytes, totalBytes, savedBytes = 0) => {
       const nowMs = performance.now();
-      if (nowMs - lastMs < LINE_EVERY_MS && doneBytes < totalBytes) return;
+      if (nowMs - lastMs < LINE_EVERY_MS && (doneBytes < totalBytes || last === '')) return;
       lastMs = nowMs;
       const saved = savedBytes > 0 ? ` (${formatBytes(savedBytes)} already there)` : '';
       const text = `${title}: ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}${saved}`;

@@ -61,8 +61,9 @@ export async function pull(connection: Connection, options: PullOptions): Promis
   const partial = join(dirname(outDir), `.${basename(outDir)}.tributary-partial`);
   await mkdir(partial, { recursive: true });
   const missing = await findMissing(artifact, partial, options.threads, signal);
-  const savedBytes = artifact.totalBytes - bytesOf(missing);
-  let doneBytes = savedBytes;
+  const headerBytes = artifact.files.reduce((sum, file) => sum + (file.header?.length ?? 0), 0);
+  const savedBytes = artifact.totalBytes - headerBytes - bytesOf(missing);
+  let doneBytes = headerBytes + savedBytes;
   options.onProgress(doneBytes, artifact.totalBytes, savedBytes);
   let rest = missing;
   await persevere(options.patience, async (progressed) => {

@@ -34,7 +34,7 @@ export function openDatabase(dataDir: string): Database {
 }
 
 function migrate(db: Database, path: string): void {
-  const version = Number((db.pragma('user_version', { simple: true }) as unknown) ?? 0);
+  const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };
   if (version > MIGRATIONS.length) {
     throw new TributaryError('CONFIG_INVALID', {
       what: 'The data folder was written by a newer Tributary',
