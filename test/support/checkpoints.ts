@@ -23,6 +23,9 @@ export const MANY_CHUNKS: readonly Spec[] = [
   { name: 'scalar', dtype: 'F32', shape: [] },
 ];
 
+/** 11 MB, with one of each kind. */
+export const FEW_CHUNKS: readonly Spec[] = MANY_CHUNKS.filter(({ name }) => !/layers.1.mlp|frozen/.test(name));
+
 /** 130 kB: for tests that are not about bytes. */
 export const TINY: readonly Spec[] = [
   { name: 'a.weight', dtype: 'F32', shape: [128, 128] },
