@@ -28,7 +28,8 @@ interface Candidate {
   readonly packageName: string;
   /** The name under which the package registers itself in tfjs-core. */
   readonly registeredAs: string;
-  readonly about: string;
+  /** What it computes on; asked after it started. */
+  readonly about: (tf: Tensorflow) => string;
   /** Registers the backend; answers why it cannot be used, or undefined. */
   readonly load: (tf: Tensorflow) => Promise<string | undefined>;
 }
@@ -54,12 +55,12 @@ const KERNELS = [
 const requireFromHere = createRequire(import.meta.url);
 
 const CANDIDATES: Readonly<Record<BackendName, Candidate>> = {
-  'tensorflow-gpu': nativeCandidate('@tensorflow/tfjs-node-gpu', 'libtensorflow, on a CUDA device where it finds one'),
-  tensorflow: nativeCandidate('@tensorflow/tfjs-node', 'libtensorflow on the CPU'),
+  'tensorflow-gpu': nativeCandidate('@tensorflow/tfjs-node-gpu'),
+  tensorflow: nativeCandidate('@tensorflow/tfjs-node'),
   wasm: {
     packageName: '@tensorflow/tfjs-backend-wasm',
     registeredAs: 'wasm',
-    about: 'WebAssembly SIMD, one thread',
+    about: () => 'WebAssembly SIMD, one thread',
     load: async (tf) => {
       await import('@tensorflow/tfjs-backend-wasm');
       return (await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')) === true ? undefined : 'this Node.js has no WebAssembly SIMD';
@@ -68,7 +69,7 @@ const CANDIDATES: Readonly<Record<BackendName, Candidate>> = {
   cpu: {
     packageName: '@tensorflow/tfjs-backend-cpu',
     registeredAs: 'cpu',
-    about: 'plain JavaScript, slow',
+    about: () => 'plain JavaScript, slow',
     load: async () => {
       await import('@tensorflow/tfjs-backend-cpu');
       return undefined;
@@ -76,11 +77,14 @@ const CANDIDATES: Readonly<Record<BackendName, Candidate>> = {
   },
 };
 
-function nativeCandidate(packageName: string, about: string): Candidate {
+function nativeCandidate(packageName: string): Candidate {
   return {
     packageName,
     registeredAs: 'tensorflow',
-    about,
+    about: (tf) => {
+      const { isUsingGpuDevice } = tf.backend() as { isUsingGpuDevice?: boolean };
+      return `libtensorflow ${isUsingGpuDevice === true ? 'on a CUDA device' : 'on the CPU'}`;
+    },
     load: async (tf) => {
       try {
         const native = requireFromHere(packageName) as Tensorflow;
@@ -109,7 +113,7 @@ export async function openBackend(only?: BackendName): Promise<Backend> {
     const candidate = CANDIDATES[backend];
     const obstacle = await tryCandidate(tf, candidate);
     if (obstacle === undefined) {
-      const reason = [...refused, `${backend} (${candidate.about}) loads and has every kernel needed`].join('; ');
+      const reason = [...refused, `${backend} (${candidate.about(tf)}) loads and has every kernel needed`].join('; ');
       return { tf, backend, version: packageVersion(candidate.packageName), reason };
     }
     refused.push(`${candidate.packageName}: ${obstacle}`);

@@ -142,7 +142,7 @@ async function runEvaluate(io: TrainIo, options: CommonOptions & { model: string
     io,
     options,
     { model: options.model, split: options.split, ...evaluation, backend: { backend, version, reason } },
-    formatScoreTable({ domains: options.domains, heldOut: options.split, rows: [{ name: options.model, role: 'merged', ...evaluation }] }),
+    formatScoreTable({ domains: options.domains, rows: [{ name: options.model, ...evaluation }] }),
   );
 }
 
@@ -152,7 +152,7 @@ async function runExperimentCommand(
 ): Promise<void> {
   const context = await openContext(io, options);
   const recipes = options.lambdas?.map(taskArithmeticRecipe) ?? DEMO_PLAN.recipes;
-  const table = await runExperiment(context, { seed: options.seed, heldOut: options.split, recipes });
+  const table = await runExperiment(context, { seed: options.seed, split: options.split, recipes });
   print(io, options, { seed: options.seed, ...table }, formatScoreTable(table));
 }
 

@@ -12,28 +12,28 @@ import { BASE_DEFAULTS, evaluate, FINE_TUNE_DEFAULTS, fineTune, type TrainContex
 
 export interface ExperimentOptions {
   readonly seed: number;
-  readonly heldOut: HeldOutSplit;
+  readonly split: HeldOutSplit;
   readonly recipes: readonly DemoRecipe[];
 }
 
 /** @throws NON_FINITE, INTERRUPTED */
 export async function runExperiment(context: TrainContext, options: ExperimentOptions): Promise<ScoreTable> {
-  const { seed, heldOut } = options;
+  const { seed, split } = options;
   const base = (await trainBase(context, { ...BASE_DEFAULTS, seed })).model;
-  const rows: ScoreRow[] = [{ name: 'base', role: 'base', ...(await evaluate(context, base, DOMAINS, heldOut)) }];
+  const rows: ScoreRow[] = [{ name: 'base', role: 'base', ...(await evaluate(context, base, DOMAINS, split)) }];
   const contributions: Network[] = [];
   const samples: number[] = [];
   for (const { name, domain } of DEMO_PLAN.contributors) {
     const { model, stage } = await fineTune(context, base, { ...FINE_TUNE_DEFAULTS, seed, domain });
     contributions.push(model.network);
     samples.push(stage.samples);
-    rows.push({ name: `${name} (${domain})`, role: 'contribution', ...(await evaluate(context, model, DOMAINS, heldOut)) });
+    rows.push({ name: `${name} (${domain})`, role: 'contribution', ...(await evaluate(context, model, DOMAINS, split)) });
   }
   for (const recipe of options.recipes) {
     const network = addTaskVectors(base.network, contributions, recipe.coefficients(samples));
-    rows.push({ name: recipe.name, role: 'merged', ...(await evaluate(context, { ...base, network }, DOMAINS, heldOut)) });
+    rows.push({ name: recipe.name, role: 'merged', ...(await evaluate(context, { ...base, network }, DOMAINS, split)) });
   }
-  return { domains: DOMAINS, heldOut, rows };
+  return { domains: DOMAINS, split, rows };
 }
 
 /** base + sum over contributions of coefficient x (contribution - base). */

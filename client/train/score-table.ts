@@ -13,7 +13,7 @@ export interface ScoreRow extends Evaluation {
 
 export interface ScoreTable {
   readonly domains: readonly Domain[];
-  readonly heldOut: HeldOutSplit;
+  readonly split: HeldOutSplit;
   readonly rows: readonly ScoreRow[];
 }
 
@@ -27,19 +27,19 @@ export interface ScoredFolder {
 export async function scoreFolders(
   context: TrainContext,
   folders: readonly ScoredFolder[],
-  heldOut: HeldOutSplit = 'test',
+  split: HeldOutSplit = 'test',
 ): Promise<ScoreTable> {
   const rows: ScoreRow[] = [];
   for (const { name, role, folder } of folders) {
-    rows.push({ name, role, ...(await evaluate(context, await readModel(folder), DOMAINS, heldOut)) });
+    rows.push({ name, role, ...(await evaluate(context, await readModel(folder), DOMAINS, split)) });
   }
-  return { domains: DOMAINS, heldOut, rows };
+  return { domains: DOMAINS, split, rows };
 }
 
 const percent = (share: number): string => (100 * share).toFixed(1);
 
 /** Plain lines with aligned columns, in percent. */
-export function formatScoreTable(table: ScoreTable): string {
+export function formatScoreTable(table: { readonly domains: readonly Domain[]; readonly rows: readonly Omit<ScoreRow, 'role'>[] }): string {
   const header = ['model', ...table.domains, 'average', 'worst'];
   const lines = table.rows.map((row) => [
     row.name,

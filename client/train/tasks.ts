@@ -118,10 +118,10 @@ export async function evaluate(
   context: TrainContext,
   model: Pick<DigitModel, 'network' | 'splitSeed'>,
   domains: readonly Domain[] = DOMAINS,
-  heldOut: HeldOutSplit = 'test',
+  split: HeldOutSplit = 'test',
 ): Promise<Evaluation> {
   const { backend, digits, signal } = context;
-  const positions = splitDigits(digits.count, model.splitSeed)[heldOut];
+  const positions = splitDigits(digits.count, model.splitSeed)[split];
   const scores: DomainScore[] = [];
   for (const domain of domains) {
     const correct = await countCorrect(

@@ -1,20 +1,79 @@
-import type { TensorMap } from '../formats/tensor.js';
+import type { DType, StoredTensor, TensorMap } from '../formats/tensor.js';
+import type { ValueMode } from '../kernels/kernels.js';
+import type { Parameters } from '../recipe/recipe.js';
 
 /** Whether a contribution holds fine-tuned weights (task vector = weights - base) or already a difference. */
 export type ContributionKind = 'full' | 'delta';
 
 /** One participant of a merge, wherever its bytes lie (a folder, or chunks in the coordinator's store). */
 export interface MergeInput {
+  /** Named in errors, and what the recipe's `contributors:` refers to: the model path of the recipe, or the contributor's name. */
   readonly name: string;
   readonly kind: ContributionKind;
   readonly tensors: TensorMap;
   /** Number of training samples / optimiser steps behind the contribution, when it said so. */
   readonly samples?: number | undefined;
   readonly steps?: number | undefined;
-  /** Per-model recipe parameters are looked up by this key (the model path of the recipe, or the contributor's name). */
+  /** Parameters that the recipe gives beside the model. */
+  readonly parameters?: Parameters | undefined;
+  /** The base model itself, taking part as a model (linear only). */
+  readonly isBase?: boolean | undefined;
 }
 
 export interface MergeBase {
   readonly name: string;
   readonly tensors: TensorMap;
+}
+
+/** What one input does in one output tensor. */
+export interface PlannedUse {
+  /** Number of the input in `inputNames`, or -1 for the base. */
+  readonly input: number;
+  readonly tensor: StoredTensor;
+  readonly mode: ValueMode;
+  readonly coefficient: number;
+}
+
+export interface PlannedTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly sizeBytes: number;
+  readonly shard: number;
+  /** In bytes from the start of the shard. */
+  readonly offset: number;
+  /** `copy` takes the bytes of the first use and reports inputs that differ; `copyIdentical` refuses them. */
+  readonly action: 'merge' | 'copy' | 'copyIdentical';
+  readonly uses: readonly PlannedUse[];
+  /** Present when the arithmetic needs the base. */
+  readonly base?: StoredTensor | undefined;
+  readonly divisor: number;
+  readonly lambda: number;
+  readonly plusBase: boolean;
+}
+
+export interface PlannedShard {
+  readonly fileName: string;
+  readonly headerBytes: Uint8Array;
+  readonly sizeBytes: number;
+}
+
+/** Everything that determines the bytes of the result. Plain data. */
+export interface MergePlan {
+  readonly inputNames: readonly string[];
+  readonly baseName?: string | undefined;
+  /** In the order of the output files. */
+  readonly tensors: readonly PlannedTensor[];
+  readonly shards: readonly PlannedShard[];
+  /** Text of model.safetensors.index.json; absent when there is one shard. */
+  readonly indexText?: string | undefined;
+  readonly warnings: readonly string[];
+  readonly totals: {
+    readonly tensors: number;
+    readonly readBytes: number;
+    readonly writeBytes: number;
+    readonly peakMemoryBytes: number;
+  };
+  /** Storage dtype of the merged tensors, or undefined when they differ. */
+  readonly dtype?: DType | undefined;
 }

@@ -1,0 +1,60 @@
+/** What workers found wrong, in the words of a person: which tensor of which model, and what to do. */
+import { TributaryError } from '../errors/tributary-error.js';
+import { BASE_USE, type Finding } from '../workers/protocol.js';
+import { type CompiledPlan, tensorOfTile } from './compile-job.js';
+import type { MergePlan } from './types.js';
+
+function nameOf(plan: MergePlan, input: number | undefined): string {
+  return input === undefined || input < 0 ? (plan.baseName ?? 'the base') : (plan.inputNames[input] ?? '');
+}
+
+/** The error for the first of the findings that forbid an output, if there is one. */
+export function fatalError(plan: MergePlan, compiled: CompiledPlan, findings: readonly Finding[]): TributaryError | undefined {
+  const fatal = findings
+    .filter((finding) => finding.kind !== 'difference' || tensorOfTile(plan, compiled, finding.unit)?.action === 'copyIdentical')
+    .sort((a, b) => a.unit - b.unit);
+  const [finding] = fatal;
+  if (finding === undefined) return undefined;
+  const tensor = tensorOfTile(plan, compiled, finding.unit);
+  const name = tensor?.name ?? '';
+  switch (finding.kind) {
+    case 'nonFinite': {
+      const model = nameOf(plan, finding.use === BASE_USE ? BASE_USE : tensor?.uses[finding.use]?.input);
+      return new TributaryError('NON_FINITE', {
+        what: `${model} holds ${finding.value} in tensor ${name}`,
+        where: `${model}: ${name}, element ${finding.element}`,
+        expected: 'finite numbers',
+        got: String(finding.value),
+        fix: 'The training diverged or the file is damaged; leave this model out.',
+      });
+    }
+    case 'overflow':
+      return new TributaryError('NON_FINITE', {
+        what: `the merge of tensor ${name} goes beyond what ${tensor?.dtype ?? 'its dtype'} can hold, although every input is finite`,
+        where: `${name}, element ${finding.element}`,
+        fix: tensor?.dtype === 'F32' ? 'Use smaller weights or lambda.' : 'Use smaller weights or lambda, or set out_dtype: float32.',
+      });
+    case 'difference': {
+      const model = nameOf(plan, tensor?.uses[finding.use]?.input);
+      return new TributaryError('UNSUPPORTED_DTYPE', {
+        what: `tensor ${name} is ${tensor?.dtype ?? ''}, which is only passed through when all models hold the same bytes`,
+        where: `${model}: ${name}`,
+        expected: `the bytes of ${nameOf(plan, tensor?.uses[0]?.input)}`,
+        got: 'other bytes',
+        fix: 'Save the models as F32, F16 or BF16.',
+      });
+    }
+  }
+}
+
+/** One warning for each integer tensor that is not the same in all models. */
+export function differenceWarnings(plan: MergePlan, compiled: CompiledPlan, findings: readonly Finding[]): string[] {
+  const warnings = new Set<string>();
+  for (const finding of findings) {
+    if (finding.kind !== 'difference') continue;
+    const tensor = tensorOfTile(plan, compiled, finding.unit);
+    if (tensor === undefined) continue;
+    warnings.add(`${tensor.name} (${tensor.dtype}) differs between models; it is taken from ${nameOf(plan, tensor.uses[0]?.input)}`);
+  }
+  return [...warnings].sort();
+}

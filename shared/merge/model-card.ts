@@ -1,0 +1,118 @@
+/** README.md of a merged model: what it was made of and how, so that a stranger can judge it or make it again. Pure: data in, Markdown out. */
+import type { DType } from '../formats/tensor.js';
+import type { Recipe } from '../recipe/recipe.js';
+import { describeComposition, findRule } from '../recipe/rules.js';
+
+export interface CardModel {
+  readonly name: string;
+  readonly samples?: number | undefined;
+  readonly steps?: number | undefined;
+  /** As written in the recipe, or what it amounted to. */
+  readonly weight?: string | undefined;
+  /** SHA-256 of the contribution, where there is one. */
+  readonly digest?: string | undefined;
+}
+
+export interface ModelCard {
+  readonly title: string;
+  readonly recipe: Recipe;
+  readonly base?: { readonly name: string; readonly digest?: string | undefined } | undefined;
+  readonly models: readonly CardModel[];
+  /** Storage dtype of the merged tensors; undefined when they differ. */
+  readonly dtype?: DType | undefined;
+  /** Version of Tributary. */
+  readonly version: string;
+  readonly nodeVersion: string;
+  readonly warnings: readonly string[];
+  /** Further lines of the lineage table, such as round and model version: label and value. */
+  readonly lineage?: readonly (readonly [string, string])[] | undefined;
+}
+
+const TORCH_NAMES: Partial<Record<DType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16', F64: 'float64' };
+
+/** The name that torch, transformers and recipes have for a dtype. */
+export function torchDtypeName(dtype: DType): string {
+  return TORCH_NAMES[dtype] ?? dtype.toLowerCase();
+}
+
+/** Plain words stay as they are; everything else is quoted, which JSON and YAML do alike. */
+function yamlText(text: string): string {
+  return /^[A-Za-z][\w./-]*$/.test(text) ? text : JSON.stringify(text);
+}
+
+function cell(text: string): string {
+  return text
+    .replaceAll('\\', '\\\\')
+    .replaceAll('|', '\\|')
+    .replaceAll(/[\r\n]+/g, ' ');
+}
+
+function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`;
+  return [line(header), `|${header.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
+}
+
+/** A fence longer than any run of backticks in the text. */
+function fenced(text: string, language: string): string {
+  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map((match) => match[0].length));
+  const fence = '`'.repeat(longest + 1);
+  return `${fence}${language}\n${text.replace(/\n*$/, '\n')}${fence}`;
+}
+
+function modelTable(models: readonly CardModel[]): string {
+  const columns: [string, (model: CardModel) => string | undefined][] = [
+    ['Model', (model) => model.name],
+    ['Weight', (model) => model.weight],
+    ['Samples', (model) => model.samples?.toString()],
+    ['Steps', (model) => model.steps?.toString()],
+    ['SHA-256', (model) => model.digest],
+  ];
+  const used = columns.filter(([, read]) => models.some((model) => read(model) !== undefined));
+  return table(
+    used.map(([name]) => name),
+    models.map((model) => used.map(([, read]) => read(model) ?? '')),
+  );
+}
+
+/** The tag `tributary` in the front matter is what marks a folder as ours (staging.ts). */
+export function renderModelCard(card: ModelCard): string {
+  const { recipe, base } = card;
+  const rule = findRule(recipe.method) ?? describeComposition(recipe.rule);
+  const names = [...(base === undefined ? [] : [base.name]), ...card.models.map((model) => model.name)];
+  const front = [
+    '---',
+    'base_model:',
+    ...[...new Set(names)].map((name) => `- ${yamlText(name)}`),
+    'library_name: transformers',
+    'tags:',
+    '- merge',
+    '- tributary',
+    `- ${yamlText(rule.name)}`,
+    '---',
+  ];
+  const facts: [string, string][] = [
+    ['Method', rule.name],
+    ['Formula', rule.formula],
+    ['Source', rule.source],
+    ...(base === undefined
+      ? []
+      : ([['Base', base.digest === undefined ? base.name : `${base.name} (${base.digest})`]] as [string, string][])),
+    ['Stored as', card.dtype === undefined ? 'several dtypes, tensor by tensor' : torchDtypeName(card.dtype)],
+    ['Arithmetic', 'fp32 (fp64 for float32 tensors), one rounding to nearest even at the end'],
+    ...(card.lineage ?? []).map(([label, value]): [string, string] => [label, value]),
+    ['Made with', `Tributary ${card.version}, Node ${card.nodeVersion}`],
+  ];
+  const sections = [
+    front.join('\n'),
+    `# ${card.title.replaceAll(/[\r\n]+/g, ' ')}`,
+    `Merged from ${card.models.length} model${card.models.length === 1 ? '' : 's'} with Tributary.`,
+    '## Merge',
+    table(['', ''], facts),
+    '## Models',
+    modelTable(card.models),
+    ...(card.warnings.length === 0 ? [] : ['## Warnings', card.warnings.map((warning) => `- ${warning}`).join('\n')]),
+    '## Recipe',
+    fenced(recipe.text, 'yaml'),
+  ];
+  return `${sections.join('\n\n')}\n`;
+}

@@ -1,0 +1,197 @@
+/**
+ * Carries out a merge plan. The same plan gives the same bytes whatever the number of threads, the tile size and the number of times it was
+ * killed and continued. Memory does not depend on the size of the model or the number of contributions.
+ */
+import { type FileHandle, open, rm, stat, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { TributaryError, toTributaryError } from '../errors/tributary-error.js';
+import { compileKernels } from '../kernels/kernels.js';
+import { startPool, type WorkerPool } from '../workers/pool.js';
+import { CONTROL, type Finding, type MergeJob } from '../workers/protocol.js';
+import { compilePlan, GROUP_SIZE } from './compile-job.js';
+import { differenceWarnings, fatalError } from './findings.js';
+import { openJournal, planDigest, readJournal } from './journal.js';
+import { checkTarget, clearStaging, closeStaging, openStaging, publish, type Staging, stagingFor, syncDirectory } from './staging.js';
+import type { MergePlan } from './types.js';
+
+export interface MergeProgress {
+  readonly doneTiles: number;
+  readonly tiles: number;
+  /** Share of `doneTiles` that an earlier, interrupted run had written. */
+  readonly resumedTiles: number;
+}
+
+export interface MergeOptions {
+  readonly outputDir: string;
+  /** Default: one a processor. Ignored when a pool is given. */
+  readonly threads?: number | undefined;
+  /** Threads that are running already; the caller closes them. */
+  readonly pool?: WorkerPool | undefined;
+  /** Tiles of so many elements of 16 bits; half as many of 32 bits. Changes the speed, never the result. */
+  readonly tileElements?: number | undefined;
+  /** Flush data before the journal and everything before the rename: survives a power failure, not only a killed process. */
+  readonly durable: boolean;
+  /** Replace an earlier output of ours. */
+  readonly force?: boolean | undefined;
+  /** Stands for the inputs' content in the journal, instead of their size and time of change. */
+  readonly inputIdentity?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: MergeProgress) => void) | undefined;
+  /** Called when the weights stand, with the folder that is about to be renamed: for configuration, tokenizer, model card. */
+  readonly writeExtras?: ((folder: string) => Promise<void>) | undefined;
+  readonly journalIntervalMs?: number | undefined;
+}
+
+export interface MergeOutcome {
+  readonly outputDir: string;
+  readonly files: readonly { readonly name: string; readonly sizeBytes: number }[];
+  readonly warnings: readonly string[];
+  readonly tiles: number;
+  readonly resumedTiles: number;
+}
+
+/** Bytes of a tile in its widest buffer; see `npm run bench -- merge` for how it was chosen. */
+const DEFAULT_TILE_BYTES = 256 * 1024;
+const JOURNAL_INTERVAL_MS = 250;
+const DURABLE_JOURNAL_INTERVAL_MS = 2_000;
+const PROGRESS_INTERVAL_MS = 100;
+
+/** Creates the output files at their full size with their headers; false when those of an earlier run can be continued instead. */
+async function prepareOutputs(plan: MergePlan, staging: Staging, resume: boolean): Promise<FileHandle[]> {
+  const files: FileHandle[] = [];
+  for (const shard of plan.shards) {
+    const file = await open(join(staging.output, shard.fileName), resume ? 'r+' : 'w');
+    files.push(file);
+    if (resume) continue;
+    await file.truncate(shard.sizeBytes);
+    await file.write(shard.headerBytes, 0, shard.headerBytes.length, 0);
+  }
+  return files;
+}
+
+async function outputsStand(plan: MergePlan, staging: Staging): Promise<boolean> {
+  for (const shard of plan.shards) {
+    const sizeBytes = await stat(join(staging.output, shard.fileName)).then(
+      (info) => info.size,
+      () => -1,
+    );
+    if (sizeBytes !== shard.sizeBytes) return false;
+  }
+  return true;
+}
+
+/** @throws NON_FINITE, UNSUPPORTED_DTYPE, OUTPUT_EXISTS, DISK_FULL (what is written stays for a later run), INTERRUPTED, IO_ERROR */
+export async function runMerge(plan: MergePlan, options: MergeOptions): Promise<MergeOutcome> {
+  const { outputDir, force = false } = options;
+  await checkTarget(outputDir, force);
+  const pool = options.pool ?? startPool(options.threads ?? availableParallelism());
+  const staging = stagingFor(outputDir);
+  try {
+    await openStaging(staging);
+    try {
+      return await mergeInto(plan, options, pool, staging);
+    } catch (error) {
+      // No later run can continue from inputs that cannot be merged.
+      if (error instanceof TributaryError && (error.code === 'NON_FINITE' || error.code === 'UNSUPPORTED_DTYPE')) {
+        await rm(staging.root, { recursive: true, force: true });
+      }
+      throw error;
+    } finally {
+      await closeStaging(staging);
+    }
+  } catch (error) {
+    throw toTributaryError(error, outputDir);
+  } finally {
+    if (options.pool === undefined) await pool.close();
+  }
+}
+
+async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPool, staging: Staging): Promise<MergeOutcome> {
+  const { durable, signal } = options;
+  const tileBytes = options.tileElements === undefined ? DEFAULT_TILE_BYTES : options.tileElements * 2;
+  const compiled = compilePlan(plan, Math.max(8, tileBytes));
+  const kernels = compileKernels();
+  const done = new Uint8Array(new SharedArrayBuffer(compiled.tiles));
+  const digest = await planDigest(plan, compiled, options.inputIdentity);
+  const resume = (await readJournal(staging.journal, digest, done)) && (await outputsStand(plan, staging));
+  if (!resume) {
+    done.fill(0);
+    await clearStaging(staging);
+  }
+  const resumedTiles = done.reduce((sum, one) => sum + one, 0);
+  const outputs = await prepareOutputs(plan, staging, resume);
+  const control = new Int32Array(new SharedArrayBuffer(CONTROL.slots * 4));
+  const job: MergeJob = {
+    kind: 'merge',
+    control,
+    done,
+    kernels: await kernels,
+    sources: compiled.sources,
+    tensors: compiled.tensors,
+    uses: compiled.uses,
+    outputPaths: plan.shards.map((shard) => join(staging.output, shard.fileName)),
+    tileBytes: compiled.tileBytes,
+    groupSize: GROUP_SIZE,
+  };
+  const syncOutputs = async (): Promise<void> => {
+    for (const file of outputs) await file.datasync();
+  };
+  if (durable) {
+    await syncOutputs();
+    syncDirectory(staging.output);
+  }
+  const journal = await openJournal(staging.journal, digest, done, durable ? syncOutputs : undefined);
+  const report = (): void =>
+    options.onProgress?.({ doneTiles: resumedTiles + Atomics.load(control, CONTROL.doneUnits), tiles: compiled.tiles, resumedTiles });
+  let findings: Finding[];
+  const progressTimer = setInterval(report, PROGRESS_INTERVAL_MS);
+  const keeper = keepJournal(
+    journal.write,
+    done,
+    options.journalIntervalMs ?? (durable ? DURABLE_JOURNAL_INTERVAL_MS : JOURNAL_INTERVAL_MS),
+  );
+  try {
+    findings = await pool.run(job, { signal });
+  } finally {
+    clearInterval(progressTimer);
+    await keeper.stop();
+    await journal.write(done).catch(() => undefined);
+    await journal.close();
+    for (const file of outputs) await file.close();
+  }
+  const fatal = fatalError(plan, compiled, findings);
+  if (fatal !== undefined) throw fatal;
+  report();
+  if (plan.indexText !== undefined) await writeFile(join(staging.output, 'model.safetensors.index.json'), plan.indexText);
+  await options.writeExtras?.(staging.output);
+  await publish(staging, options.outputDir, { durable, force: options.force ?? false });
+  return {
+    outputDir: options.outputDir,
+    files: plan.shards.map(({ fileName, sizeBytes }) => ({ name: fileName, sizeBytes })),
+    warnings: differenceWarnings(plan, compiled, findings),
+    tiles: compiled.tiles,
+    resumedTiles,
+  };
+}
+
+/** Writes the journal again and again, never two at a time, until told to stop; a failed write is left to the one at the end. */
+function keepJournal(write: (done: Uint8Array) => Promise<void>, done: Uint8Array, intervalMs: number): { stop(): Promise<void> } {
+  let writing: Promise<void> = Promise.resolve();
+  let busy = false;
+  const timer = setInterval(() => {
+    if (busy) return;
+    busy = true;
+    writing = write(done)
+      .catch(() => undefined)
+      .then(() => {
+        busy = false;
+      });
+  }, intervalMs);
+  return {
+    async stop() {
+      clearInterval(timer);
+      await writing;
+    },
+  };
+}

@@ -1,0 +1,92 @@
+/** Readers for the values that occur all over a recipe: parameters, dtypes, model references. */
+import type { MergeDType } from '../formats/tensor.js';
+import type { ParameterCase, ParameterNumber, Parameters, ParameterValue } from './recipe.js';
+import {
+  describe,
+  entriesOf,
+  isList,
+  isMapping,
+  isNothing,
+  itemsOf,
+  numberOf,
+  refuse,
+  refuseKey,
+  textOf,
+  type YamlEntry,
+  type YamlNode,
+} from './yaml-node.js';
+
+const DTYPES: Readonly<Record<string, MergeDType>> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' };
+
+export function parseDtype(at: YamlNode): MergeDType {
+  const name = textOf(at, 'a dtype').replace(/^torch\./, '');
+  const dtype = Object.hasOwn(DTYPES, name) ? DTYPES[name] : undefined;
+  if (dtype !== undefined) return dtype;
+  if (name === 'int64' || name === 'float64')
+    return refuse('RECIPE_UNSUPPORTED', at, `${name} is not a dtype that can be merged in`, { expected: Object.keys(DTYPES).join(', ') });
+  return refuse('RECIPE_INVALID', at, `${at.path} is no known dtype`, { expected: Object.keys(DTYPES).join(', '), got: describe(at) });
+}
+
+function parseNumber(at: YamlNode): ParameterNumber {
+  if (!isList(at)) return numberOf(at, 'a number, a list of numbers (a gradient over the layers), or a list of {filter, value}');
+  const items = itemsOf(at);
+  if (items.length === 0) return refuse('RECIPE_INVALID', at, `${at.path} is an empty list`, { expected: 'at least one number' });
+  return items.map((item) => numberOf(item));
+}
+
+function parseCase(at: YamlNode): ParameterCase {
+  let filter: string | undefined;
+  let value: ParameterNumber | undefined;
+  for (const entry of entriesOf(at)) {
+    if (entry.key === 'filter') filter = isNothing(entry.value) ? undefined : textOf(entry.value, 'a part of a tensor name');
+    else if (entry.key === 'value') value = parseNumber(entry.value);
+    else refuseKey(entry, ['filter', 'value']);
+  }
+  if (value === undefined)
+    return refuse('RECIPE_INVALID', at, `${at.path} has no value`, { expected: '{filter: part of a tensor name, value: number}' });
+  return { filter, value };
+}
+
+/** A single {filter, value} outside of a list is taken as a list of one. */
+function parseParameterValue(at: YamlNode): ParameterValue {
+  if (isMapping(at)) return [parseCase(at)];
+  if (isList(at)) {
+    const items = itemsOf(at);
+    if (items.some(isMapping))
+      return items.map((item) =>
+        isMapping(item)
+          ? parseCase(item)
+          : refuse('RECIPE_INVALID', item, 'a list holds either numbers or {filter, value}, not both', { got: describe(item) }),
+      );
+  }
+  return [{ value: parseNumber(at) }];
+}
+
+/** Reads a `parameters` mapping; `check` refuses or warns about names. */
+export function parseParameters(at: YamlNode, check: (entry: YamlEntry) => boolean): Parameters {
+  const parameters = new Map<string, ParameterValue>();
+  if (isNothing(at)) return parameters;
+  for (const entry of entriesOf(at)) if (check(entry)) parameters.set(entry.key, parseParameterValue(entry.value));
+  return parameters;
+}
+
+/** A folder, or `base:<name>` in a round. mergekit's `+lora` and `{model, lora}` forms are refused by name. */
+export function parseModelReference(at: YamlNode): string {
+  if (isMapping(at)) {
+    for (const entry of entriesOf(at)) {
+      if (entry.key === 'model') return parseModelReference(entry.value);
+      refuseKey(entry, ['model'], ['lora', 'override_architecture']);
+    }
+    return refuse('RECIPE_INVALID', at, 'a model reference without model', { expected: 'the path of a folder' });
+  }
+  const text = textOf(at, 'the path of a folder');
+  if (text.includes('+')) {
+    const [, adapter = ''] = text.split('+');
+    if (adapter !== '')
+      return refuse('RECIPE_UNSUPPORTED', at, 'a model with a LoRA adapter (`model+adapter`) is not supported in this version', {
+        got: text,
+        fix: 'Merge the adapter into its base first and give that folder; a path must not contain +.',
+      });
+  }
+  return text;
+}
