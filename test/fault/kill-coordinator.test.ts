@@ -20,11 +20,12 @@ import { tempDir } from '../support/temp-dir.js';
 
 const KILLS = Number(process.env['TRIBUTARY_TEST_KILLS'] ?? 50);
 const SEED = Number(process.env['TRIBUTARY_TEST_SEED'] ?? Date.now() % 1_000_000);
-const KILLS_PER_ROUND = 10;
-const MERGE_KILLS_PER_ROUND = 2;
+const KILLS_PER_ROUND = 25;
+const MERGE_KILLS_PER_ROUND = 4;
 const STREAMS = 4;
 const CHUNK_BYTES = 4 * 1024 * 1024;
-const MEBI = 1024 * 1024;
+/** Twice the mean distance of kills: what a round moves, spread over its kills. */
+const KILL_SPACING_BYTES = 9 * 1024 * 1024;
 
 killLeftoversAfterAll();
 const folder = tempDir();
@@ -60,21 +61,27 @@ class Killer {
   #mergeSeen = 0;
   #working: Promise<void> = Promise.resolve();
   #busy = false;
+  #fail: (error: unknown) => void = () => {};
   kills = 0;
+  /** Rejects when a restart or the look at what it left behind fails. */
+  readonly failed = new Promise<never>((_, reject) => {
+    this.#fail = reject;
+  });
 
   constructor(coordinator: CoordinatorProcess, transferKills: number, mergeKills: number, check: () => Promise<void>) {
     this.#coordinator = coordinator;
     this.#check = check;
     this.#transferKills = transferKills;
     this.#mergeKills = mergeKills;
-    this.#nextAtBytes = random() * 12 * MEBI;
+    this.#nextAtBytes = random() * KILL_SPACING_BYTES;
+    this.failed.catch(() => {});
   }
 
   onUpload(totalBytes: number): void {
     if (this.#transferKills === 0 || this.#busy || totalBytes < this.#nextAtBytes) return;
     this.#transferKills--;
     this.#strike(0, () => {
-      this.#nextAtBytes = this.bytesNow() + random() * 12 * MEBI;
+      this.#nextAtBytes = this.bytesNow() + random() * KILL_SPACING_BYTES;
     });
   }
 
@@ -105,8 +112,7 @@ class Killer {
       after();
       this.#busy = false;
     })();
-    // Reported where `settled` is awaited.
-    this.#working.catch(() => {});
+    this.#working.catch(this.#fail);
   }
 }
 
@@ -139,24 +145,23 @@ async function checkNothingHalfMade(coordinator: CoordinatorProcess, scratch: st
 async function playRound(name: string, transferKills: number, mergeKills: number): Promise<Outcome> {
   const scratch = join(folder, name);
   mkdirSync(scratch);
-  const coordinator = await CoordinatorProcess.start({ dataDir: join(scratch, 'data'), home });
+  const coordinator = await CoordinatorProcess.start({ dataDir: join(scratch, 'data'), home, args: ['--threads', '1'] });
   const killer = new Killer(coordinator, transferKills, mergeKills, () => checkNothingHalfMade(coordinator, scratch));
   const line = await startDelayProxy({ targetPort: coordinator.grpcPort, onUpload: (bytes) => killer.onUpload(bytes) });
   killer.bytesNow = () => line.uploadedBytes;
   const ticking = setInterval(() => killer.onTick(), 5);
   const cli: CliOptions = { home, server: line.address };
   const patient = ['--patience', '60'];
-  try {
+  const steps = async (): Promise<Outcome> => {
     const base = await cliOk<{ model: ModelJson }>([...patient, 'base', 'push', checkpoints.base, '--name', 'base'], cli);
     await killer.settled();
     await cliOk<RoundJson>(['round', 'create', 'r', '--base', 'base', '--quorum', '3'], cli);
-    const watching = cliOk<RoundJson>([...patient, 'round', 'watch', 'r'], cli);
-    const pushes = await Promise.all([
+    const [round, ...pushes] = await Promise.all([
+      cliOk<RoundJson>([...patient, 'round', 'watch', 'r'], cli),
       cliOk<PushJson>([...patient, 'push', checkpoints.a, '--round', 'r', '--as', 'a', '--samples', '10'], cli),
       cliOk<PushJson>([...patient, 'push', checkpoints.b, '--round', 'r', '--as', 'b', '--samples', '30'], cli),
       cliOk<PushJson>([...patient, 'push', checkpoints.c, '--round', 'r', '--as', 'c', '--samples', '20', '--kind', 'delta'], cli),
     ]);
-    const round = await watching;
     expect(round.state).toBe('published');
     expect(round.contributions.map(({ status }) => status)).toEqual(['accepted', 'accepted', 'accepted']);
     await killer.settled();
@@ -164,6 +169,9 @@ async function playRound(name: string, transferKills: number, mergeKills: number
     const listed = await cliOk<ModelJson[]>(['base', 'list', '--all'], cli);
     expect(listed.map((entry) => entry.name).sort()).toEqual(['base', 'r']);
     return { baseDigest: base.model.weightsDigest, weightsDigest: model.weightsDigest, manifestDigest: model.manifestDigest, pushes, kills: killer.kills };
+  };
+  try {
+    return await Promise.race([steps(), killer.failed]);
   } finally {
     clearInterval(ticking);
     await killer.settled().catch(() => {});

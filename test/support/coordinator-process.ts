@@ -56,7 +56,7 @@ export class CoordinatorProcess {
   /** First time on free ports, later on the same ones. */
   async start(): Promise<void> {
     const { dataDir, home, args = [], env, fileLimitKib } = this.#options;
-    const command = [CLI_PATH, 'coordinator', '--data', dataDir, '--listen', this.address, '--http', `127.0.0.1:${this.httpPort}`, ...args];
+    const command = [CLI_PATH, '--quiet', 'coordinator', '--data', dataDir, '--listen', this.address, '--http', `127.0.0.1:${this.httpPort}`, ...args];
     const child =
       fileLimitKib === undefined
         ? spawnTracked(process.execPath, command, cleanEnvironment(home, env))
