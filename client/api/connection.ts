@@ -6,13 +6,13 @@ import { type CallOptions, ClientError, Metadata } from 'nice-grpc-common';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import { ModelServiceDefinition } from '../../shared/generated/tributary/v1/models.js';
 import { RoundServiceDefinition } from '../../shared/generated/tributary/v1/rounds.js';
-import { TransferServiceDefinition } from '../../shared/generated/tributary/v1/transfers.js';
 import { fromBareStatus, readErrorTrailer } from '../../shared/grpc/error-trailer.js';
+import { EncodedTransferDefinition } from '../../shared/transfer/write-codec.js';
 import type { ClientSettings } from '../settings.js';
 
 export interface Connection {
   readonly server: string;
-  readonly transfers: Client<typeof TransferServiceDefinition>;
+  readonly transfers: Client<typeof EncodedTransferDefinition>;
   readonly rounds: Client<typeof RoundServiceDefinition>;
   readonly models: Client<typeof ModelServiceDefinition>;
   close(): void;
@@ -34,7 +34,7 @@ export function connect(settings: Pick<ClientSettings, 'server' | 'token' | 'tls
   const factory = createClientFactory().use(translateErrors(settings));
   return {
     server: settings.server,
-    transfers: factory.create(TransferServiceDefinition, channel),
+    transfers: factory.create(EncodedTransferDefinition, channel),
     rounds: factory.create(RoundServiceDefinition, channel),
     models: factory.create(ModelServiceDefinition, channel),
     close: () => channel.close(),

@@ -1,48 +1,39 @@
-/** What every command gets: its output, its settings, and a signal that Ctrl-C aborts. */
-import { availableParallelism } from 'node:os';
+/** What commands that talk to a coordinator get. */
 import type { Command } from 'commander';
 import { connect, type Connection } from '../api/connection.js';
 import type { Patience } from '../api/retry.js';
 import { type ClientSettings, loadSettings } from '../settings.js';
-import { createIo, type Io, type OutputFormat } from './io.js';
+import { type LocalContext, localContextOf } from './local-context.js';
 import { formatSeconds } from './units.js';
 
-export interface GlobalFlags {
+interface GlobalFlags {
   readonly server?: string;
   readonly token?: string;
   readonly config?: string;
   readonly tlsCa?: string;
   readonly patience?: number;
-  readonly format: OutputFormat;
-  readonly quiet: boolean;
-  readonly threads?: number;
 }
 
-export interface CommandContext {
-  readonly io: Io;
+export interface CommandContext extends LocalContext {
   readonly settings: ClientSettings;
-  readonly signal: AbortSignal;
-  readonly threads: number;
   readonly patience: Patience;
 }
 
 export function contextOf(command: Command, signal: AbortSignal, contributor?: string): CommandContext {
   const flags = command.optsWithGlobals<GlobalFlags>();
-  const io = createIo(flags.format, flags.quiet);
+  const local = localContextOf(command, signal);
   const settings = loadSettings({
     file: flags.config,
     environment: process.env,
     flags: { server: flags.server, token: flags.token, contributor, tlsCa: flags.tlsCa, patienceSeconds: flags.patience },
   });
   return {
-    io,
+    ...local,
     settings,
-    signal,
-    threads: flags.threads ?? Math.max(1, availableParallelism()),
     patience: {
       withoutProgressMs: settings.patienceSeconds * 1000,
       signal,
-      onRetry: (error, inMs) => io.note(`${error.details.what}; trying again in ${formatSeconds(inMs / 1000)}`),
+      onRetry: (error, inMs) => local.io.note(`${error.details.what}; trying again in ${formatSeconds(inMs / 1000)}`),
     },
   };
 }

@@ -11,7 +11,7 @@ import { startCoordinatorProcess } from '../demo/coordinator-child.js';
 import { DEMO_PLAN, type DemoContributor, type DemoRecipe } from '../train/demo-plan.js';
 import { DOMAINS } from '../train/domains.js';
 import { formatScoreTable, type ScoredFolder, type ScoreRow, type ScoreTable } from '../train/score-table.js';
-import type { CommandContext } from './context.js';
+import type { LocalContext } from './local-context.js';
 import { formatBytes } from './units.js';
 
 const BASE_NAME = 'digits-base';
@@ -27,7 +27,7 @@ interface TrainReport {
   readonly steps: number;
 }
 
-export async function runDemo(context: CommandContext, out: string | undefined, keep: boolean): Promise<void> {
+export async function runDemo(context: LocalContext, out: string | undefined, keep: boolean): Promise<void> {
   const dir = out === undefined ? mkdtempSync(join(tmpdir(), 'tributary-demo-')) : resolve(out);
   mkdirSync(join(dir, 'logs'), { recursive: true });
   const startedMs = performance.now();
@@ -53,7 +53,7 @@ export async function runDemo(context: CommandContext, out: string | undefined, 
       { dir, table, seconds: (performance.now() - startedMs) / 1000 },
       [
         '',
-        `accuracy in % on held-out digits (${table.heldOut} split)`,
+        `accuracy in % on held-out digits (${table.split} split)`,
         '',
         formatScoreTable(table),
         '',
@@ -134,13 +134,13 @@ async function measure(demo: Demo, merged: readonly ScoredFolder[]): Promise<Sco
   const single = DEMO_PLAN.contributors.map(({ name }): ScoredFolder => ({ name, role: 'contribution', folder: join(demo.dir, 'models', name) }));
   const folders: ScoredFolder[] = [{ name: 'base', role: 'base', folder: join(demo.dir, 'models', 'base') }, ...single, ...merged];
   const rows: ScoreRow[] = [];
-  let heldOut: ScoreTable['heldOut'] = 'test';
+  let split: ScoreTable['split'] = 'test';
   for (const { name, role, folder } of folders) {
-    const evaluation = await demo.run<Omit<ScoreRow, 'name' | 'role'> & { heldOut: ScoreTable['heldOut'] }>('evaluate', ['train', 'evaluate', '--model', folder]);
-    heldOut = evaluation.heldOut;
+    const evaluation = await demo.run<Omit<ScoreRow, 'name' | 'role'> & { split: ScoreTable['split'] }>('evaluate', ['train', 'evaluate', '--model', folder]);
+    split = evaluation.split;
     rows.push({ name, role, scores: evaluation.scores, average: evaluation.average, worst: evaluation.worst });
   }
-  return { domains: DOMAINS, heldOut, rows };
+  return { domains: DOMAINS, split, rows };
 }
 
 function verdict(table: ScoreTable): string {

@@ -2,7 +2,6 @@
  * What commands say and where. Results go to stdout; everything for watching goes to stderr. With --format json stdout carries exactly
  * one JSON document, whatever happens, and people's text moves to stderr.
  */
-import Table from 'cli-table3';
 import picocolors from 'picocolors';
 import type { TributaryError } from '../../shared/errors/tributary-error.js';
 
@@ -47,22 +46,6 @@ function jsonValue(_key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString();
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex');
   return value;
-}
-
-export function table(head: readonly string[], rows: readonly (readonly string[])[], rightAligned: readonly number[] = []): string {
-  const plain = { top: '', 'top-mid': '', 'top-left': '', 'top-right': '', bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '' };
-  const view = new Table({
-    head: [...head],
-    colAligns: head.map((_, index) => (rightAligned.includes(index) ? 'right' : 'left')),
-    chars: { ...plain, left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '  ' },
-    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
-  });
-  view.push(...rows.map((row) => [...row]));
-  return view
-    .toString()
-    .split('\n')
-    .map((line) => line.trimEnd())
-    .join('\n');
 }
 
 /** An error as people read it: what, where, expected, got, what to do, and the stable code. */

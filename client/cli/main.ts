@@ -16,12 +16,22 @@ let exitCode: number = EXIT_CODE.ok;
 /** Runs a command's body with its context. */
 function action<Args extends unknown[]>(
   body: (context: import('./context.js').CommandContext, ...args: Args) => Promise<void>,
-): (...args: [...Args, object, Command]) => Promise<void> {
+): (...args: [...Args, Command]) => Promise<void> {
   return async (...all) => {
     const command = all.at(-1) as Command;
     const { contextOf } = await import('./context.js');
     const contributor = command.opts<{ as?: string }>().as;
     await body(contextOf(command, interrupt.signal, contributor), ...(all.slice(0, -1) as unknown as Args));
+  };
+}
+
+/** The same for commands that need no coordinator. */
+function localAction<Args extends unknown[]>(
+  body: (context: import('./local-context.js').LocalContext, ...args: Args) => Promise<void>,
+): (...args: [...Args, Command]) => Promise<void> {
+  return async (...all) => {
+    const { localContextOf } = await import('./local-context.js');
+    await body(localContextOf(all.at(-1) as Command, interrupt.signal), ...(all.slice(0, -1) as unknown as Args));
   };
 }
 
@@ -101,13 +111,13 @@ function buildProgram(): Command {
     .option('--out <dir>', 'output folder')
     .option('--out-shard-size <bytes>', 'largest output file, like 5B, 500M, 2G (default 5G)')
     .option('--force', 'replace an earlier output of tributary', false)
-    .action(action(async (context, recipe: string, dir: string | undefined, flags: import('./merge-command.js').MergeFlags) => (await import('./merge-command.js')).runMerge(context, recipe, dir, flags)));
+    .action(localAction(async (context, recipe: string, dir: string | undefined, flags: import('./merge-command.js').MergeFlags) => (await import('./merge-command.js')).runMerge(context, recipe, dir, flags)));
 
   program
     .command('rules')
     .description('list merge rules, or explain one')
     .argument('[name]')
-    .action(action(async (context, name: string | undefined) => (await import('./rules-command.js')).showRules(context, name)));
+    .action(localAction(async (context, name: string | undefined) => (await import('./rules-command.js')).showRules(context, name)));
 
   program
     .command('doctor')
@@ -119,7 +129,7 @@ function buildProgram(): Command {
     .description('a whole round on real digits: train, push, merge, pull, compare')
     .option('--out <dir>', 'where to leave models and logs (default: a new temporary folder)')
     .option('--keep', 'leave the coordinator running until Ctrl-C', false)
-    .action(action(async (context, flags: { out?: string; keep: boolean }) => (await import('./demo-command.js')).runDemo(context, flags.out, flags.keep)));
+    .action(localAction(async (context, flags: { out?: string; keep: boolean }) => (await import('./demo-command.js')).runDemo(context, flags.out, flags.keep)));
 
   // Listed here for --help; main() hands its arguments to the trainer, which has a command line of its own.
   program.command('train').description('the reference trainer of the demo (base, fine-tune, evaluate)').argument('[args...]');
@@ -133,7 +143,7 @@ function addRoundCommands(program: Command): void {
     .command('create')
     .description('open a round')
     .argument('[name]', 'its name (default: one is made up)')
-    .requiredOption('--base <base>', 'base or published model, by name or digest')
+    .option('--base <base>', 'base or published model, by name or digest (or base_model: base:NAME in the recipe)')
     .option('--recipe <file>', 'how to merge (YAML)')
     .option('--method <rule>', 'how to merge, when a rule without parameters will do (default fedavg)')
     .option('--quorum <n>', 'close by itself when this many contributions are accepted', count('--quorum', 1))

@@ -11,7 +11,7 @@ import { modelsTable, modelView, roundsTable, roundText, roundView, stateOf } fr
 import { parseDeadline } from './units.js';
 
 export interface CreateFlags {
-  readonly base: string;
+  readonly base?: string;
   readonly recipe?: string;
   readonly method?: string;
   readonly quorum?: number;
@@ -24,7 +24,7 @@ export async function createRound(context: CommandContext, name: string | undefi
     connection.rounds.createRound(
       CreateRoundRequest.fromPartial({
         name: name ?? '',
-        base: flags.base,
+        base: flags.base ?? '',
         recipe: recipeText(flags),
         quorum: flags.quorum ?? 0,
         minContributions: flags.min ?? 0,

@@ -2,7 +2,8 @@
 import { ArtifactKind, type ErrorInfo } from '../../shared/generated/tributary/v1/common.js';
 import { type Model, ModelOrigin } from '../../shared/generated/tributary/v1/models.js';
 import { type Contribution, ContributionStatus, type Round, RoundState } from '../../shared/generated/tributary/v1/rounds.js';
-import { type Io, table } from './io.js';
+import type { Io } from './io.js';
+import { table } from './table.js';
 import { formatBytes } from './units.js';
 
 const STATE_NAMES: Readonly<Record<RoundState, string>> = {

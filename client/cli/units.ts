@@ -36,3 +36,13 @@ export function wholeNumber(flag: string, least: number): (text: string) => numb
     throw new TributaryError('USAGE', { what: 'Not a usable number', where: flag, expected: `a whole number from ${least}`, got: text });
   };
 }
+
+const SIZE_BYTES: Readonly<Record<string, number>> = { '': 1, B: 1e9, K: 1e3, M: 1e6, G: 1e9, T: 1e12 };
+
+/** `5B` (as mergekit writes it: billions), `5G`, `500M`, `1000000`; decimal units. */
+export function parseBytes(flag: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([BKMGT]?)B?$/i.exec(text);
+  const bytes = match === null ? Number.NaN : Math.floor(Number(match[1]) * (SIZE_BYTES[(match[2] as string).toUpperCase()] as number));
+  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
+  throw new TributaryError('USAGE', { what: 'Not a usable size', where: flag, expected: 'like 5G, 500M or 5B', got: text });
+}

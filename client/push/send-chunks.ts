@@ -1,17 +1,21 @@
 /**
- * Sends chunks on a few parallel Write streams. Each stream has at most one chunk's worth of bytes unacknowledged, so a break costs at
- * most one chunk per stream, and memory is bounded by streams times chunk size.
+ * Sends chunks on a few parallel Write streams. Each stream has at most one chunk's worth of bytes unanswered, so a break costs at most
+ * one chunk per stream, and memory is bounded by streams times chunk size.
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import type { Segment } from '../../shared/formats/tensor.js';
-import { ChunkState, type WriteRequest } from '../../shared/generated/tributary/v1/transfers.js';
+import { ChunkState } from '../../shared/generated/tributary/v1/transfers.js';
 import { CHUNK_BYTES } from '../../shared/transfer/chunk-layout.js';
+import { encodeAround, type EncodedWrite, WRITE_HEADER_BYTES } from '../../shared/transfer/write-codec.js';
 import { fromHex, toHex } from '../../shared/util/hex.js';
 import type { Connection } from '../api/connection.js';
 
 /** How often one chunk may arrive damaged before the push gives up. */
 const MAX_DAMAGED = 3;
+
+/** One whole chunk with the fields around its pieces; many small chunks share it. */
+const ARENA_BYTES = CHUNK_BYTES + 64 * 1024;
 
 export interface SendOptions {
   readonly uploadId: string;
@@ -56,14 +60,16 @@ async function sendStream(
   damaged: Map<string, number>,
 ): Promise<void> {
   const unacknowledged = new Map<string, number>();
-  let unacknowledgedBytes = 0;
   let wake: (() => void) | undefined;
   let over = false;
   const change = (): Promise<void> =>
     new Promise((resolve) => {
       wake = resolve;
     });
-  async function* requests(): AsyncGenerator<WriteRequest> {
+  // One buffer for as long as the stream lives: its bytes are free again when every chunk in it is answered.
+  const arena = Buffer.allocUnsafeSlow(ARENA_BYTES);
+  let used = 0;
+  async function* requests(): AsyncGenerator<EncodedWrite> {
     for (;;) {
       const digest = queue.pop();
       if (digest === undefined) {
@@ -73,18 +79,23 @@ async function sendStream(
         continue;
       }
       const source = options.sources.get(digest) as Segment;
-      while (unacknowledgedBytes > 0 && unacknowledgedBytes + source.length > CHUNK_BYTES) {
-        if (over) return;
-        await change();
+      const pieces = Math.ceil(source.length / options.maxMessageBytes);
+      if (used + source.length + pieces * WRITE_HEADER_BYTES > ARENA_BYTES) {
+        while (unacknowledged.size > 0) {
+          if (over) return;
+          await change();
+        }
+        used = 0;
       }
       unacknowledged.set(digest, source.length);
-      unacknowledgedBytes += source.length;
-      const digestBytes = fromHex(digest);
+      const fields = { uploadId: options.uploadId, digest: fromHex(digest), sizeBytes: source.length };
       for (let offset = 0; offset < source.length; offset += options.maxMessageBytes) {
         const length = Math.min(options.maxMessageBytes, source.length - offset);
-        const data = await files.read(source.path, source.offset + offset, length);
+        const start = used + WRITE_HEADER_BYTES;
+        used = start + length;
+        await files.read(source.path, source.offset + offset, arena.subarray(start, used));
         options.onSent(length);
-        yield { uploadId: options.uploadId, digest: digestBytes, sizeBytes: source.length, offset, data };
+        yield encodeAround({ ...fields, offset }, arena, start, length);
       }
     }
   }
@@ -94,8 +105,7 @@ async function sendStream(
       const length = unacknowledged.get(digest);
       if (length === undefined) continue;
       unacknowledged.delete(digest);
-      unacknowledgedBytes -= length;
-      if (answer.state === ChunkState.DIGEST_MISMATCH) {
+        if (answer.state === ChunkState.DIGEST_MISMATCH) {
         const times = (damaged.get(digest) ?? 0) + 1;
         damaged.set(digest, times);
         if (times >= MAX_DAMAGED) throw damagedError(digest, options.sources.get(digest) as Segment, times);
@@ -127,16 +137,15 @@ function damagedError(digest: string, source: Segment, times: number): Tributary
 class OpenFiles {
   readonly #handles = new Map<string, Promise<FileHandle>>();
 
-  async read(path: string, offset: number, length: number): Promise<Uint8Array> {
+  async read(path: string, offset: number, into: Uint8Array): Promise<void> {
     let handle = this.#handles.get(path);
     if (handle === undefined) {
       handle = open(path, 'r');
       this.#handles.set(path, handle);
     }
-    const buffer = Buffer.allocUnsafeSlow(length);
-    const { bytesRead } = await (await handle).read(buffer, 0, length, offset);
+    const { bytesRead } = await (await handle).read(into, 0, into.length, offset);
     // A shorter file gives wrong bytes, which the coordinator's digest check reports.
-    return bytesRead === length ? buffer : buffer.fill(0, bytesRead);
+    if (bytesRead < into.length) into.fill(0, bytesRead);
   }
 
   async close(): Promise<void> {

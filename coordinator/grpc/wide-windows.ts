@@ -11,8 +11,6 @@ import { Server } from '@grpc/grpc-js';
 const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
 /** Per connection: a client's four streams. */
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
-/** Larger DATA frames mean fewer of them: 16 KiB is the protocol's default. */
-const FRAME_BYTES = 256 * 1024;
 
 interface Internals {
   commonServerOptions: { settings?: Record<string, number> };
@@ -28,11 +26,7 @@ export function widenServerWindows(): void {
   const original = prototype.createHttp2Server;
   if (typeof original !== 'function') throw new Error('@grpc/grpc-js has changed: Server.createHttp2Server is gone; see wide-windows.ts');
   prototype.createHttp2Server = function (this: Internals, credentials: unknown): Http2Server {
-    this.commonServerOptions.settings = {
-      ...this.commonServerOptions.settings,
-      initialWindowSize: STREAM_WINDOW_BYTES,
-      maxFrameSize: FRAME_BYTES,
-    };
+    this.commonServerOptions.settings = { ...this.commonServerOptions.settings, initialWindowSize: STREAM_WINDOW_BYTES };
     const server = original.call(this, credentials);
     server.on('session', (session: ServerHttp2Session) => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES));
     return server;

@@ -1,2 +1,106 @@
-import { mkdir, writeFile, copyFile } from 'node:fs/promises';
-export async function mergeRound(o: any): Promise<{ readBytes: number; writtenBytes: number }> { throw new Error('stub'); }
+/** One round's merge: the recipe and the accepted contributions become a plan, the plan a folder with model card and lineage. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { TensorMap } from '../../shared/formats/tensor.js';
+import { renderModelCard } from '../../shared/merge/model-card.js';
+import { numHiddenLayersOf, withStoredDtype } from '../../shared/merge/model-config.js';
+import { planMerge } from '../../shared/merge/plan.js';
+import { runMerge } from '../../shared/merge/run-merge.js';
+import type { MergeInput, MergePlan } from '../../shared/merge/types.js';
+import { isSidecarName } from '../../shared/formats/sidecars.js';
+import { type Artifact, type ArtifactFile } from '../../shared/transfer/artifact.js';
+import { VERSION } from '../../shared/version.js';
+import type { ModelRow } from '../models/model-store.js';
+import type { Services } from '../services.js';
+import { parseRoundRecipe, type RoundRecipe } from './round-recipe.js';
+import type { ContributionRow, RoundRow } from './round-store.js';
+
+export interface RoundMerge {
+  readonly services: Services;
+  readonly round: RoundRow;
+  readonly baseModel: ModelRow;
+  readonly base: TensorMap;
+  readonly inputs: readonly { readonly row: ContributionRow; readonly tensors: TensorMap }[];
+  /** Where the model is to stand; it does not exist yet. */
+  readonly folder: string;
+  readonly signal: AbortSignal;
+  readonly onProgress: (doneBytes: number, totalBytes: number) => void;
+}
+
+export async function mergeRound(merge: RoundMerge): Promise<{ readBytes: number; writtenBytes: number }> {
+  const { services, round, baseModel } = merge;
+  const roundRecipe = parseRoundRecipe(round.recipe);
+  const { recipe } = roundRecipe;
+  const baseArtifact = services.models.artifact(baseModel.manifest_digest);
+  const configText = await readSidecar(services, baseArtifact, 'config.json');
+  const plan = planMerge({
+    recipe,
+    base: { name: baseModel.name, tensors: merge.base },
+    inputs: merge.inputs.map(({ row, tensors }): MergeInput => {
+      const override = recipe.contributors.get(row.contributor);
+      return {
+        name: row.contributor,
+        kind: row.kind,
+        tensors,
+        samples: override?.samples ?? row.samples ?? undefined,
+        steps: row.steps ?? undefined,
+        parameters: override?.parameters,
+      };
+    }),
+    inRound: true,
+    numHiddenLayers: configText === undefined ? undefined : numHiddenLayersOf(configText),
+  });
+  const { writeBytes, readBytes } = plan.totals;
+  await runMerge(plan, {
+    outputDir: merge.folder,
+    threads: services.config.threads,
+    durable: true,
+    inputIdentity: [baseModel.weights_digest, ...merge.inputs.map(({ row }) => row.weights_digest)].join(' '),
+    signal: merge.signal,
+    onProgress: ({ doneBytes, totalBytes }) => merge.onProgress(doneBytes, totalBytes),
+    writeExtras: async (folder) => {
+      for (const file of baseArtifact.files) {
+        if (!isSidecarName(file.path)) continue;
+        const content = await readFileOf(services, file);
+        const isConfig = file.path === 'config.json' && plan.dtype !== undefined;
+        await writeFile(join(folder, file.path), isConfig ? withStoredDtype(content.toString('utf8'), plan.dtype) : content);
+      }
+      await writeFile(join(folder, 'README.md'), card(merge, roundRecipe, plan));
+    },
+  });
+  return { readBytes, writtenBytes: writeBytes };
+}
+
+function card(merge: RoundMerge, { recipe }: RoundRecipe, plan: MergePlan): string {
+  const { round, baseModel } = merge;
+  return renderModelCard({
+    title: round.name,
+    recipe,
+    base: { name: baseModel.name, digest: baseModel.weights_digest },
+    models: merge.inputs.map(({ row }) => ({
+      name: row.contributor,
+      samples: row.samples ?? undefined,
+      steps: row.steps ?? undefined,
+      digest: row.weights_digest,
+    })),
+    dtype: plan.dtype,
+    version: VERSION,
+    nodeVersion: process.versions.node,
+    warnings: [...recipe.warnings, ...plan.warnings],
+    lineage: [
+      ['Round', round.name],
+      ['Model version', `${baseModel.version + 1} (${baseModel.name} is ${baseModel.version})`],
+    ],
+  });
+}
+
+async function readSidecar(services: Services, artifact: Artifact, path: string): Promise<string | undefined> {
+  const file = artifact.files.find((candidate) => candidate.path === path);
+  return file === undefined ? undefined : (await readFileOf(services, file)).toString('utf8');
+}
+
+async function readFileOf(services: Services, file: ArtifactFile): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for (const chunk of file.chunks) parts.push(await services.chunks.read(chunk.digest, 0, chunk.length));
+  return Buffer.concat(parts);
+}

@@ -7,12 +7,13 @@ import {
   type RoundServiceImplementation,
   RoundState,
 } from '../../shared/generated/tributary/v1/rounds.js';
-import { parseRoundRecipe } from '../../shared/recipe/round-recipe.js';
 import { AsyncQueue } from '../../shared/util/async-queue.js';
 import { requireToken, tokenOf } from '../grpc/identity.js';
 import { pageOf, readPageToken } from '../grpc/pages.js';
+import type { ModelRow } from '../models/model-store.js';
 import type { Services } from '../services.js';
 import { roundMessage, stateName } from './messages.js';
+import { parseRoundRecipe } from './round-recipe.js';
 import type { RoundNotice } from './round-store.js';
 
 export function roundService(services: Services): RoundServiceImplementation {
@@ -53,9 +54,8 @@ function createRound(services: Services, request: CreateRoundRequest): Round {
   const name = request.name === '' ? services.names.invent() : request.name;
   services.names.check(name, 'a round name');
   services.names.requireFree(name);
-  const base = services.models.resolve(request.base);
   // A recipe that cannot be merged is refused now, not when everyone has pushed.
-  parseRoundRecipe(request.recipe, { fileName: 'recipe' });
+  const base = baseOf(services, request.base, parseRoundRecipe(request.recipe).base);
   const deadlineMs = request.deadline?.getTime() ?? null;
   if (deadlineMs !== null && deadlineMs <= services.nowMs()) {
     throw new TributaryError('USAGE', { what: 'The deadline has passed already', got: new Date(deadlineMs).toISOString(), fix: 'Give a time in the future.' });
@@ -75,6 +75,18 @@ function createRound(services: Services, request: CreateRoundRequest): Round {
   });
   services.logger.info({ round: name, base: base.name, quorum: request.quorum }, 'round created');
   return roundMessage(services, row);
+}
+
+/** The base is named by the request, by the recipe's `base_model: base:NAME`, or by both if they agree. */
+function baseOf(services: Services, requested: string, inRecipe: string | undefined): ModelRow {
+  if (requested === '' && inRecipe === undefined) {
+    throw new TributaryError('USAGE', { what: 'The round needs a base', fix: 'Give --base, or base_model: base:NAME in the recipe.' });
+  }
+  const base = services.models.resolve(requested === '' ? (inRecipe ?? '') : requested);
+  if (inRecipe !== undefined && services.models.resolve(inRecipe).name !== base.name) {
+    throw new TributaryError('RECIPE_INVALID', { what: 'The recipe names another base than the round', expected: base.name, got: inRecipe });
+  }
+  return base;
 }
 
 const ENDED: ReadonlySet<RoundState> = new Set([RoundState.PUBLISHED, RoundState.FAILED, RoundState.CANCELLED]);

@@ -7,13 +7,14 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { access, type FileHandle, open, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Piscina } from 'piscina';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import type { Segment } from '../../shared/formats/tensor.js';
 import { fromHex } from '../../shared/util/hex.js';
 import type { Database } from '../state/database.js';
 import { inTransaction } from '../state/database.js';
+import { DirectorySync } from './directory-sync.js';
 import type { SealJob } from './seal-worker.js';
 
 /** Below this a chunk is a row. SQLite reads and writes blobs under about 100 KB faster than a file system does files. */
@@ -47,6 +48,7 @@ export class ChunkStore {
   readonly #dataDir: string;
   readonly #nowMs: () => number;
   readonly #pool: Piscina<SealJob, boolean>;
+  readonly #directories = new DirectorySync();
   #smallQueue: { digest: string; data: Uint8Array; resolve: () => void; reject: (error: unknown) => void }[] = [];
   #flushTimer: NodeJS.Timeout | undefined;
 
@@ -188,7 +190,10 @@ export class ChunkStore {
       },
       commit: async () => {
         await closeFile();
-        return await this.#pool.run({ temporary, final: this.#pathOf(digest), digest, sizeBytes });
+        const final = this.#pathOf(digest);
+        if (!(await this.#pool.run({ temporary, final, digest, sizeBytes }))) return false;
+        await this.#directories.sync(dirname(final));
+        return true;
       },
       abandon: async () => {
         await closeFile();

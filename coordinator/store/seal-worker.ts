@@ -4,7 +4,6 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readSync, renameSync, unlinkSync } from 'node:fs';
-import { dirname } from 'node:path';
 
 export interface SealJob {
   readonly temporary: string;
@@ -15,7 +14,7 @@ export interface SealJob {
 
 const buffer = Buffer.allocUnsafe(1024 * 1024);
 
-/** True: the file has the digest and is durable under its final name. False: it did not, and is gone. */
+/** True: the file has the digest, its bytes are durable, and it has its final name (whose folder is not synced yet). False: it is gone. */
 export function seal(job: SealJob): boolean {
   const fd = openSync(job.temporary, 'r+');
   try {
@@ -36,15 +35,5 @@ export function seal(job: SealJob): boolean {
     closeSync(fd);
   }
   renameSync(job.temporary, job.final);
-  syncDirectory(dirname(job.final));
   return true;
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

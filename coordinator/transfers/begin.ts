@@ -2,11 +2,12 @@
 import { statfs } from 'node:fs/promises';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import type { BeginHeader, BeginRequest, BeginResponse } from '../../shared/generated/tributary/v1/transfers.js';
+import { checkCompatibility } from '../../shared/merge/compatibility.js';
 import { type Artifact, decodeManifest, MAX_MANIFEST_BYTES, uniqueChunks } from '../../shared/transfer/artifact.js';
 import { toHex } from '../../shared/util/hex.js';
 import { contributorOf } from '../grpc/identity.js';
 import type { Services } from '../services.js';
-import { checkBase, checkStructure } from './admission.js';
+import { checkBase } from './admission.js';
 import type { NewUpload, UploadRow } from './upload-store.js';
 
 /** Largest data of a WriteRequest: below gRPC's 4 MiB default, and large enough that per-message costs vanish. */
@@ -88,7 +89,7 @@ function openContribution(services: Services, header: BeginHeader, artifact: Art
   };
   checkBase(target.baseDigest, artifact, { name: round.base_name, digest: round.base_digest });
   try {
-    checkStructure(base, artifact, contributor, round.base_name);
+    checkCompatibility({ name: round.base_name, tensors: base.tensors }, { name: contributor, kind: artifact.kind, tensors: artifact.tensors });
   } catch (error) {
     if (error instanceof TributaryError) {
       const { manifestDigest: manifest_digest, weightsDigest: weights_digest, kind } = artifact;

@@ -1,13 +1,13 @@
 /** Whether a model fits a reference (the base, or the first model of a merge without base): names, shapes and kinds of numbers. */
 import type { ErrorCode } from '../errors/catalogue.js';
 import { TributaryError } from '../errors/tributary-error.js';
-import { isFloatDType, isMergeDType, type StoredTensor, type TensorMap } from '../formats/tensor.js';
+import { isFloatDType, isMergeDType, type TensorInfo } from '../formats/tensor.js';
 import type { ContributionKind } from './types.js';
 
 export interface ComparedModel {
   readonly name: string;
   readonly kind: ContributionKind;
-  readonly tensors: TensorMap;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
 }
 
 interface Problem {
@@ -34,14 +34,14 @@ function report(code: ErrorCode, what: string, model: ComparedModel, problems: r
   });
 }
 
-const describe = (tensor: StoredTensor): string => `${tensor.dtype} [${tensor.shape.join(', ')}]`;
+const describe = (tensor: TensorInfo): string => `${tensor.dtype} [${tensor.shape.join(', ')}]`;
 
-function sameShape(a: StoredTensor, b: StoredTensor): boolean {
+function sameShape(a: TensorInfo, b: TensorInfo): boolean {
   return a.shape.length === b.shape.length && a.shape.every((size, index) => size === b.shape[index]);
 }
 
 /** @throws TENSOR_MISSING, TENSOR_EXTRA, SHAPE_MISMATCH, DTYPE_MISMATCH, UNSUPPORTED_DTYPE: the first kind of problem that there is */
-export function checkCompatibility(reference: { readonly name: string; readonly tensors: TensorMap }, model: ComparedModel): void {
+export function checkCompatibility(reference: { readonly name: string; readonly tensors: ReadonlyMap<string, TensorInfo> }, model: ComparedModel): void {
   const missing: Problem[] = [];
   const shapes: Problem[] = [];
   const dtypes: Problem[] = [];

@@ -15,11 +15,12 @@ import { openJournal, planDigest, readJournal } from './journal.js';
 import { checkTarget, clearStaging, closeStaging, openStaging, publish, type Staging, stagingFor, syncDirectory } from './staging.js';
 import type { MergePlan } from './types.js';
 
+/** Bytes of output, counted in whole tiles. */
 export interface MergeProgress {
-  readonly doneTiles: number;
-  readonly tiles: number;
-  /** Share of `doneTiles` that an earlier, interrupted run had written. */
-  readonly resumedTiles: number;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  /** Share of `doneBytes` that an earlier, interrupted run had written. */
+  readonly resumedBytes: number;
 }
 
 export interface MergeOptions {
@@ -142,8 +143,12 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
     syncDirectory(staging.output);
   }
   const journal = await openJournal(staging.journal, digest, done, durable ? syncOutputs : undefined);
-  const report = (): void =>
-    options.onProgress?.({ doneTiles: resumedTiles + Atomics.load(control, CONTROL.doneUnits), tiles: compiled.tiles, resumedTiles });
+  const totalBytes = plan.totals.writeBytes;
+  const bytesOf = (tiles: number): number => (compiled.tiles === 0 ? totalBytes : Math.round((tiles / compiled.tiles) * totalBytes));
+  const report = (): void => {
+    const doneBytes = bytesOf(resumedTiles + Atomics.load(control, CONTROL.doneUnits));
+    options.onProgress?.({ doneBytes, totalBytes, resumedBytes: bytesOf(resumedTiles) });
+  };
   let findings: Finding[];
   const progressTimer = setInterval(report, PROGRESS_INTERVAL_MS);
   const keeper = keepJournal(

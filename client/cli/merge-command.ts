@@ -1,0 +1,55 @@
+/** `tributary merge`: offline, no coordinator. Imports nothing of gRPC. */
+import { readFileSync } from 'node:fs';
+import { toTributaryError, TributaryError } from '../../shared/errors/tributary-error.js';
+import { VERSION } from '../../shared/version.js';
+import { mergeOffline } from '../merge/merge-offline.js';
+import type { LocalContext } from './local-context.js';
+import { byteProgress } from './progress.js';
+import { formatBytes, formatSeconds, parseBytes } from './units.js';
+
+export interface MergeFlags {
+  readonly out?: string;
+  readonly outShardSize?: string;
+  readonly force: boolean;
+}
+
+export async function runMerge(context: LocalContext, recipePath: string, dir: string | undefined, flags: MergeFlags): Promise<void> {
+  const { io } = context;
+  const outDir = flags.out ?? dir;
+  if (outDir === undefined || (flags.out !== undefined && dir !== undefined)) {
+    throw new TributaryError('USAGE', { what: 'Name one output folder', expected: 'tributary merge RECIPE --out DIR, or tributary merge RECIPE DIR' });
+  }
+  const progress = byteProgress(io, 'merging');
+  const startedMs = performance.now();
+  try {
+    const report = await mergeOffline({
+      recipeText: readRecipe(recipePath),
+      recipePath,
+      outDir,
+      threads: context.threads,
+      shardSizeBytes: flags.outShardSize === undefined ? undefined : parseBytes('--out-shard-size', flags.outShardSize),
+      force: flags.force,
+      version: VERSION,
+      signal: context.signal,
+      onProgress: ({ doneBytes, totalBytes, resumedBytes }) => progress.update(doneBytes, totalBytes, resumedBytes),
+      onWarning: (warning) => io.note(`warning: ${warning}`),
+    });
+    progress.stop();
+    const seconds = (performance.now() - startedMs) / 1000;
+    const resumed = report.resumed ? ', continued from an interrupted merge' : '';
+    io.result(
+      { ...report, seconds },
+      `merged  ${report.models} models with ${report.method} into ${report.outDir}: ${report.tensors} tensors, ${formatBytes(report.writeBytes)} in ${formatSeconds(seconds)}${resumed}`,
+    );
+  } finally {
+    progress.stop();
+  }
+}
+
+function readRecipe(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw toTributaryError(error, path);
+  }
+}
