@@ -71,7 +71,7 @@ describe(`clients killed ${KILLS} times (TRIBUTARY_TEST_SEED=${SEED})`, () => {
       const checkpoint = writeSingle(join(folder, `tuned-${seed}`), fineTune(base, seed));
       const command = ['push', checkpoint, '--round', 'r', '--as', `team-${seed}`];
       for (let over = false; !over; ) {
-        if (kills < KILLS) killAtUploaded = line.uploadedBytes + random() * 8 * MEBI;
+        if (kills < KILLS) killAtUploaded = line.uploadedBytes + random() * 20 * MEBI;
         if (await runUntilKilled(command)) kills++;
         else over = true;
       }

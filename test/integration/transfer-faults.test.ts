@@ -9,6 +9,7 @@ import { Manifest } from '../../shared/generated/tributary/v1/manifest.js';
 import { ContributionStatus } from '../../shared/generated/tributary/v1/rounds.js';
 import { ChunkState, UploadState, type WriteRequest } from '../../shared/generated/tributary/v1/transfers.js';
 import { uniqueChunks } from '../../shared/transfer/artifact.js';
+import type { EncodedWrite } from '../../shared/transfer/write-codec.js';
 import { fromHex } from '../../shared/util/hex.js';
 import { FEW_CHUNKS, fineTune, makeBase, TINY, writeSingle } from '../support/checkpoints.js';
 import { startDelayProxy } from '../support/delay-proxy.js';
@@ -21,6 +22,7 @@ import {
   chunkBytes,
   contributionTarget,
   describeForTest,
+  encodeWrite,
   findMissing,
   type InProcess,
   pieces,
@@ -106,8 +108,8 @@ describe('chunks', () => {
     const victim = largest(described, missing);
     const half = pieces(uploadId, victim, chunkBytes(described, victim)).slice(0, 2);
     const abort = new AbortController();
-    async function* stream(): AsyncGenerator<WriteRequest> {
-      yield* half;
+    async function* stream(): AsyncGenerator<EncodedWrite> {
+      yield* half.map(encodeWrite);
       await eventually('the chunk arrives', () => (incoming().length > 0 ? true : undefined));
       if (how === 'is aborted') abort.abort();
     }

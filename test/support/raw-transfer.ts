@@ -6,8 +6,9 @@ import { connect, type Connection } from '../../client/api/connection.js';
 import { type DescribedArtifact, describeFolder } from '../../client/push/describe.js';
 import { loadConfig } from '../../coordinator/config.js';
 import { type Coordinator, startCoordinator } from '../../coordinator/coordinator.js';
-import type { BeginHeader, BeginRequest, BeginResponse, WriteRequest, WriteResponse } from '../../shared/generated/tributary/v1/transfers.js';
+import { type BeginHeader, type BeginRequest, type BeginResponse, WriteRequest, type WriteResponse } from '../../shared/generated/tributary/v1/transfers.js';
 import type { ContributionKind } from '../../shared/merge/types.js';
+import type { EncodedWrite } from '../../shared/transfer/write-codec.js';
 import { fromHex, toHex } from '../../shared/util/hex.js';
 
 export interface InProcess {
@@ -81,10 +82,14 @@ export function pieces(uploadId: string, digest: string, bytes: Uint8Array, piec
   return requests;
 }
 
+export function encodeWrite(request: WriteRequest): EncodedWrite {
+  return { encoded: WriteRequest.encode(request).finish() };
+}
+
 /** One Write stream: sends the requests, ends it, and returns the answers as `digest -> state`. */
 export async function writeAll(connection: Connection, requests: readonly WriteRequest[]): Promise<Map<string, WriteResponse['state']>> {
-  async function* stream(): AsyncGenerator<WriteRequest> {
-    yield* requests;
+  async function* stream(): AsyncGenerator<EncodedWrite> {
+    for (const request of requests) yield encodeWrite(request);
   }
   const answers = new Map<string, WriteResponse['state']>();
   for await (const answer of connection.transfers.write(stream())) answers.set(toHex(answer.digest), answer.state);
