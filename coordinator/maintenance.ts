@@ -1,5 +1,5 @@
 /** What happens by the clock: deadlines, and giving up uploads nobody continues. */
-import { toTributaryError, TributaryError } from '../shared/errors/tributary-error.js';
+import { TributaryError, toTributaryError } from '../shared/errors/tributary-error.js';
 import type { Services } from './services.js';
 
 const DEADLINES_EVERY_MS = 500;
@@ -13,8 +13,14 @@ export function startMaintenance(services: Services): () => void {
       services.logger.error({ err: error }, 'maintenance failed');
     }
   };
-  const deadlines = setInterval(guarded(() => closeOverdueRounds(services)), DEADLINES_EVERY_MS);
-  const expiry = setInterval(guarded(() => expireUploads(services)), EXPIRY_EVERY_MS);
+  const deadlines = setInterval(
+    guarded(() => closeOverdueRounds(services)),
+    DEADLINES_EVERY_MS,
+  );
+  const expiry = setInterval(
+    guarded(() => expireUploads(services)),
+    EXPIRY_EVERY_MS,
+  );
   expireUploads(services);
   return () => {
     clearInterval(deadlines);

@@ -34,7 +34,13 @@ export interface Services {
 /** Enough for 16 full chunks: beyond that a disk is the limit, not parallelism. */
 const RECEIVING_BYTES = 64 * 1024 * 1024;
 
-export function createServices(config: CoordinatorConfig, logger: Logger, db: Database, nowMs: () => number, stopping: AbortSignal): Services {
+export function createServices(
+  config: CoordinatorConfig,
+  logger: Logger,
+  db: Database,
+  nowMs: () => number,
+  stopping: AbortSignal,
+): Services {
   const hub = new RoundHub();
   const rounds = new RoundStore(db, nowMs, (notice) => hub.announce(notice));
   const models = new ModelStore(db, nowMs);

@@ -49,7 +49,10 @@ async function askCoordinator(context: CommandContext): Promise<{ server: string
   const connection = connect(context.settings);
   const startedMs = performance.now();
   try {
-    await connection.rounds.listRounds({ pageSize: 1 }, { signal: AbortSignal.any([context.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]) });
+    await connection.rounds.listRounds(
+      { pageSize: 1 },
+      { signal: AbortSignal.any([context.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]) },
+    );
     return { server: connection.server, reachable: true, answer: `answers in ${(performance.now() - startedMs).toFixed(0)} ms` };
   } catch (error) {
     return { server: connection.server, reachable: false, answer: `does not answer (${(error as Error).message})` };

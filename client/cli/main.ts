@@ -5,7 +5,7 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { CATALOGUE, EXIT_CODE } from '../../shared/errors/catalogue.js';
-import { toTributaryError, TributaryError } from '../../shared/errors/tributary-error.js';
+import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { VERSION } from '../../shared/version.js';
 import { createIo, describeError } from './io.js';
 import { wholeNumber } from './units.js';
@@ -75,7 +75,11 @@ function buildProgram(): Command {
     .description('register a checkpoint as a base model')
     .argument('<dir>', 'checkpoint folder or safetensors file')
     .requiredOption('--name <name>', 'name of the base')
-    .action(action(async (context, dir: string, flags: { name: string }) => (await import('./push-command.js')).runBasePush(context, dir, flags.name)));
+    .action(
+      action(async (context, dir: string, flags: { name: string }) =>
+        (await import('./push-command.js')).runBasePush(context, dir, flags.name),
+      ),
+    );
   base
     .command('list')
     .description('list registered bases')
@@ -92,16 +96,28 @@ function buildProgram(): Command {
     .option('--as <contributor>', 'who contributes (default: config file, TRIBUTARY_CONTRIBUTOR, your user name)')
     .option('--samples <n>', 'training samples behind it (fedavg weighs by them)', count('--samples', 1))
     .option('--steps <n>', 'optimiser steps behind it', count('--steps', 1))
-    .addOption(new Option('--kind <kind>', 'full: fine-tuned weights; delta: already the difference to the base').choices(['full', 'delta']).default('full'))
+    .addOption(
+      new Option('--kind <kind>', 'full: fine-tuned weights; delta: already the difference to the base')
+        .choices(['full', 'delta'])
+        .default('full'),
+    )
     .option('--base <base>', 'what it was fine-tuned from (name, digest or pulled folder); refused if the round uses another')
-    .action(action(async (context, dir: string, flags: import('./push-command.js').PushFlags) => (await import('./push-command.js')).runPush(context, dir, flags)));
+    .action(
+      action(async (context, dir: string, flags: import('./push-command.js').PushFlags) =>
+        (await import('./push-command.js')).runPush(context, dir, flags),
+      ),
+    );
 
   program
     .command('pull')
     .description('fetch the model of a round, a base, or any model by digest')
     .argument('<name>', 'round, model or digest')
     .requiredOption('--out <dir>', 'folder to make')
-    .action(action(async (context, name: string, flags: { out: string }) => (await import('./pull-command.js')).runPull(context, name, flags.out)));
+    .action(
+      action(async (context, name: string, flags: { out: string }) =>
+        (await import('./pull-command.js')).runPull(context, name, flags.out),
+      ),
+    );
 
   program
     .command('merge')
@@ -111,7 +127,11 @@ function buildProgram(): Command {
     .option('--out <dir>', 'output folder')
     .option('--out-shard-size <bytes>', 'largest output file, like 5B, 500M, 2G (default 5G)')
     .option('--force', 'replace an earlier output of tributary', false)
-    .action(localAction(async (context, recipe: string, dir: string | undefined, flags: import('./merge-command.js').MergeFlags) => (await import('./merge-command.js')).runMerge(context, recipe, dir, flags)));
+    .action(
+      localAction(async (context, recipe: string, dir: string | undefined, flags: import('./merge-command.js').MergeFlags) =>
+        (await import('./merge-command.js')).runMerge(context, recipe, dir, flags),
+      ),
+    );
 
   program
     .command('rules')
@@ -129,7 +149,11 @@ function buildProgram(): Command {
     .description('a whole round on real digits: train, push, merge, pull, compare')
     .option('--out <dir>', 'where to leave models and logs (default: a new temporary folder)')
     .option('--keep', 'leave the coordinator running until Ctrl-C', false)
-    .action(localAction(async (context, flags: { out?: string; keep: boolean }) => (await import('./demo-command.js')).runDemo(context, flags.out, flags.keep)));
+    .action(
+      localAction(async (context, flags: { out?: string; keep: boolean }) =>
+        (await import('./demo-command.js')).runDemo(context, flags.out, flags.keep),
+      ),
+    );
 
   // Listed here for --help; main() hands its arguments to the trainer, which has a command line of its own.
   program.command('train').description('the reference trainer of the demo (base, fine-tune, evaluate)').argument('[args...]');
@@ -149,17 +173,36 @@ function addRoundCommands(program: Command): void {
     .option('--quorum <n>', 'close by itself when this many contributions are accepted', count('--quorum', 1))
     .option('--min <n>', 'fewest accepted contributions a close needs (default 1)', count('--min', 1))
     .option('--deadline <when>', 'close by itself then: 90s, 30m, 2h, 3d or an ISO time')
-    .action(action(async (context, name: string | undefined, flags: import('./round-command.js').CreateFlags) => (await commands()).createRound(context, name, flags)));
-  round.command('list').description('all rounds').action(action(async (context) => (await commands()).listRounds(context)));
-  round.command('show').description('a round and its contributors').argument('<name>').action(action(async (context, name: string) => (await commands()).showRound(context, name)));
-  round.command('watch').description('follow a round to its end').argument('<name>').action(action(async (context, name: string) => (await commands()).watchRound(context, name)));
+    .action(
+      action(async (context, name: string | undefined, flags: import('./round-command.js').CreateFlags) =>
+        (await commands()).createRound(context, name, flags),
+      ),
+    );
+  round
+    .command('list')
+    .description('all rounds')
+    .action(action(async (context) => (await commands()).listRounds(context)));
+  round
+    .command('show')
+    .description('a round and its contributors')
+    .argument('<name>')
+    .action(action(async (context, name: string) => (await commands()).showRound(context, name)));
+  round
+    .command('watch')
+    .description('follow a round to its end')
+    .argument('<name>')
+    .action(action(async (context, name: string) => (await commands()).watchRound(context, name)));
   round
     .command('close')
     .description('stop taking contributions and merge')
     .argument('<name>')
     .option('--no-wait', 'do not wait for the model')
     .action(action(async (context, name: string, flags: { wait: boolean }) => (await commands()).closeRound(context, name, flags.wait)));
-  round.command('cancel').description('end a round without a model').argument('<name>').action(action(async (context, name: string) => (await commands()).cancelRound(context, name)));
+  round
+    .command('cancel')
+    .description('end a round without a model')
+    .argument('<name>')
+    .action(action(async (context, name: string) => (await commands()).cancelRound(context, name)));
   round
     .command('withdraw')
     .description('take a contribution out of an open round')
@@ -175,17 +218,29 @@ function onSignal(): void {
 /** What the shell gets for a mistake on the command line; help and version are no mistakes. */
 function fromCommander(error: CommanderError): TributaryError | undefined {
   if (error.exitCode === 0 || error.code === 'commander.help') return undefined;
-  return new TributaryError('USAGE', { what: error.message.replace(/^error: /, ''), fix: 'tributary --help, or tributary COMMAND --help, shows what there is.' });
+  return new TributaryError('USAGE', {
+    what: error.message.replace(/^error: /, ''),
+    fix: 'tributary --help, or tributary COMMAND --help, shows what there is.',
+  });
 }
 
 async function main(): Promise<void> {
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  const wantsJson = process.argv.some((argument, index) => argument === '--format=json' || (argument === 'json' && process.argv[index - 1] === '--format'));
+  const wantsJson = process.argv.some(
+    (argument, index) => argument === '--format=json' || (argument === 'json' && process.argv[index - 1] === '--format'),
+  );
   try {
     if (process.argv[2] === 'train') {
       const { runTrainCommand } = await import('../train/command.js');
-      const write = (stream: NodeJS.WriteStream) => (text: string): void => void stream.write(text);
-      process.exitCode = await runTrainCommand(process.argv.slice(3), { stdout: write(process.stdout), stderr: write(process.stderr), signal: interrupt.signal });
+      const write =
+        (stream: NodeJS.WriteStream) =>
+        (text: string): void =>
+          void stream.write(text);
+      process.exitCode = await runTrainCommand(process.argv.slice(3), {
+        stdout: write(process.stdout),
+        stderr: write(process.stderr),
+        signal: interrupt.signal,
+      });
       return;
     }
     await buildProgram().parseAsync();

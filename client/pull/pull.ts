@@ -49,14 +49,23 @@ export async function pull(connection: Connection, options: PullOptions): Promis
   const { signal } = options.patience;
   const existing = existsSync(outDir) ? await readdir(outDir) : [];
   if (existing.length > 0) {
-    throw new TributaryError('OUTPUT_EXISTS', { what: 'The output folder is not empty', where: outDir, fix: 'Choose another --out, or remove it.' });
+    throw new TributaryError('OUTPUT_EXISTS', {
+      what: 'The output folder is not empty',
+      where: outDir,
+      fix: 'Choose another --out, or remove it.',
+    });
   }
   const { model, artifact } = await persevere(options.patience, async () => ({
     model: await connection.models.getModel({ name: options.name }, { signal }),
     artifact: await fetchManifest(connection, options.name, signal),
   }));
   if (artifact.manifestDigest !== model.manifestDigest) {
-    throw new TributaryError('DIGEST_MISMATCH', { what: 'The manifest was damaged on its way', expected: model.manifestDigest, got: artifact.manifestDigest, fix: 'Pull again.' });
+    throw new TributaryError('DIGEST_MISMATCH', {
+      what: 'The manifest was damaged on its way',
+      expected: model.manifestDigest,
+      got: artifact.manifestDigest,
+      fix: 'Pull again.',
+    });
   }
   const partial = join(dirname(outDir), `.${basename(outDir)}.tributary-partial`);
   await mkdir(partial, { recursive: true });
@@ -236,7 +245,13 @@ class RunCheck {
 }
 
 async function writeOrigin(partial: string, model: Model, server: string): Promise<void> {
-  const origin = { model: model.name, weights_digest: model.weightsDigest, manifest_digest: model.manifestDigest, version: model.version, server };
+  const origin = {
+    model: model.name,
+    weights_digest: model.weightsDigest,
+    manifest_digest: model.manifestDigest,
+    version: model.version,
+    server,
+  };
   await writeFile(join(partial, ORIGIN_FILE), `${JSON.stringify(origin, null, 2)}\n`);
 }
 

@@ -27,7 +27,8 @@ export async function begin(services: Services, requests: AsyncIterable<BeginReq
     });
   }
   services.models.putManifest(artifact.manifestDigest, manifest);
-  const upload = header.target?.$case === 'base' ? openBase(services, header, artifact) : openContribution(services, header, artifact, token);
+  const upload =
+    header.target?.$case === 'base' ? openBase(services, header, artifact) : openContribution(services, header, artifact, token);
   if (upload.committed !== undefined) return response(services, upload.committed, true);
   const missingBytes = await countMissing(services, artifact);
   await checkSpace(services, missingBytes);
@@ -76,7 +77,12 @@ function openContribution(services: Services, header: BeginHeader, artifact: Art
   const target = header.target.value;
   const contributor = contributorOf(services.config, token, target.contributor);
   if (!CONTRIBUTOR_NAME.test(contributor)) {
-    throw new TributaryError('USAGE', { what: 'The contributor name is unusable', expected: `${CONTRIBUTOR_NAME}`, got: JSON.stringify(contributor), fix: 'Give one with --as.' });
+    throw new TributaryError('USAGE', {
+      what: 'The contributor name is unusable',
+      expected: `${CONTRIBUTOR_NAME}`,
+      got: JSON.stringify(contributor),
+      fix: 'Give one with --as.',
+    });
   }
   const round = services.rounds.requireOpen(target.round);
   const base = services.models.artifact(services.models.resolve(round.base_name).manifest_digest);
@@ -89,11 +95,23 @@ function openContribution(services: Services, header: BeginHeader, artifact: Art
   };
   checkBase(target.baseDigest, artifact, { name: round.base_name, digest: round.base_digest });
   try {
-    checkCompatibility({ name: round.base_name, tensors: base.tensors }, { name: contributor, kind: artifact.kind, tensors: artifact.tensors });
+    checkCompatibility(
+      { name: round.base_name, tensors: base.tensors },
+      { name: contributor, kind: artifact.kind, tensors: artifact.tensors },
+    );
   } catch (error) {
     if (error instanceof TributaryError) {
       const { manifestDigest: manifest_digest, weightsDigest: weights_digest, kind } = artifact;
-      const refused = { ...facts, round: round.name, manifest_digest, weights_digest, kind, norm: 0, sent_bytes: 0, reason: error.toJSON() };
+      const refused = {
+        ...facts,
+        round: round.name,
+        manifest_digest,
+        weights_digest,
+        kind,
+        norm: 0,
+        sent_bytes: 0,
+        reason: error.toJSON(),
+      };
       services.rounds.addContribution(refused, () => {});
     }
     throw error;
@@ -114,7 +132,10 @@ async function readRequests(requests: AsyncIterable<BeginRequest>): Promise<{ he
     if (request.part?.$case === 'manifestPart') {
       sizeBytes += request.part.value.length;
       if (sizeBytes > MAX_MANIFEST_BYTES) {
-        throw new TributaryError('MANIFEST_INVALID', { what: 'The manifest is too large', expected: `at most ${MAX_MANIFEST_BYTES} bytes` });
+        throw new TributaryError('MANIFEST_INVALID', {
+          what: 'The manifest is too large',
+          expected: `at most ${MAX_MANIFEST_BYTES} bytes`,
+        });
       }
       parts.push(request.part.value);
     }

@@ -41,7 +41,10 @@ function sameShape(a: TensorInfo, b: TensorInfo): boolean {
 }
 
 /** @throws TENSOR_MISSING, TENSOR_EXTRA, SHAPE_MISMATCH, DTYPE_MISMATCH, UNSUPPORTED_DTYPE: the first kind of problem that there is */
-export function checkCompatibility(reference: { readonly name: string; readonly tensors: ReadonlyMap<string, TensorInfo> }, model: ComparedModel): void {
+export function checkCompatibility(
+  reference: { readonly name: string; readonly tensors: ReadonlyMap<string, TensorInfo> },
+  model: ComparedModel,
+): void {
   const missing: Problem[] = [];
   const shapes: Problem[] = [];
   const dtypes: Problem[] = [];

@@ -1,8 +1,9 @@
 /** SHA-256 of many runs of bytes on worker threads, in bounded memory. */
+
+import type { Segment } from '../formats/tensor.js';
 import { startPool } from '../workers/pool.js';
 import { CONTROL, type HashJob } from '../workers/protocol.js';
 import { createSourceTableBuilder, sharedNumbers, sourceLength } from '../workers/source-table.js';
-import type { Segment } from '../formats/tensor.js';
 
 export interface HashOptions {
   readonly threads: number;
