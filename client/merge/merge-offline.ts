@@ -16,6 +16,8 @@ export interface OfflineMergeOptions {
   readonly tileElements?: number | undefined;
   /** Replace an earlier merge in `outDir`. */
   readonly force?: boolean | undefined;
+  readonly journalIntervalMs?: number | undefined;
+  readonly progressIntervalMs?: number | undefined;
   /** For the model card. */
   readonly version: string;
   readonly signal?: AbortSignal | undefined;

@@ -153,6 +153,8 @@ export async function runOfflineJob(options: OfflineMergeOptions, pool: WorkerPo
     tileElements: options.tileElements,
     signal: options.signal,
     onProgress: options.onProgress,
+    journalIntervalMs: options.journalIntervalMs,
+    progressIntervalMs: options.progressIntervalMs,
     async writeExtras(folder) {
       for (const { name, path } of models.template.sidecars) {
         if (name === 'config.json' && configText !== undefined && plan.dtype !== undefined)
