@@ -7,7 +7,12 @@ import { Command, CommanderError, Option } from 'commander';
 import { CATALOGUE, EXIT_CODE } from '../../shared/errors/catalogue.js';
 import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { VERSION } from '../../shared/version.js';
+import type { CommandContext } from './context.js';
 import { createIo, describeError } from './io.js';
+import type { LocalContext } from './local-context.js';
+import type { MergeFlags } from './merge-command.js';
+import type { PushFlags } from './push-command.js';
+import type { CreateFlags } from './round-command.js';
 import { wholeNumber } from './units.js';
 
 const interrupt = new AbortController();
@@ -15,7 +20,7 @@ let exitCode: number = EXIT_CODE.ok;
 
 /** Runs a command's body with its context. */
 function action<Args extends unknown[]>(
-  body: (context: import('./context.js').CommandContext, ...args: Args) => Promise<void>,
+  body: (context: CommandContext, ...args: Args) => Promise<void>,
 ): (...args: [...Args, Command]) => Promise<void> {
   return async (...all) => {
     const command = all.at(-1) as Command;
@@ -27,7 +32,7 @@ function action<Args extends unknown[]>(
 
 /** The same for commands that need no coordinator. */
 function localAction<Args extends unknown[]>(
-  body: (context: import('./local-context.js').LocalContext, ...args: Args) => Promise<void>,
+  body: (context: LocalContext, ...args: Args) => Promise<void>,
 ): (...args: [...Args, Command]) => Promise<void> {
   return async (...all) => {
     const { localContextOf } = await import('./local-context.js');
@@ -64,7 +69,7 @@ function buildProgram(): Command {
       const { config, threads } = command.optsWithGlobals<{ config?: string; threads?: number }>();
       // The coordinator is an entry point of its own: the process is handed over to it, client code never imports it.
       const entry = new URL('../../coordinator/main.js', import.meta.url).href;
-      const { runCoordinator } = (await import(entry)) as { runCoordinator(flags: object): Promise<number> };
+      const { runCoordinator } = (await import(entry)) as { runCoordinator: (flags: object) => Promise<number> };
       process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
       exitCode = await runCoordinator({ ...flags, config, threads });
     });
@@ -102,11 +107,7 @@ function buildProgram(): Command {
         .default('full'),
     )
     .option('--base <base>', 'what it was fine-tuned from (name, digest or pulled folder); refused if the round uses another')
-    .action(
-      action(async (context, dir: string, flags: import('./push-command.js').PushFlags) =>
-        (await import('./push-command.js')).runPush(context, dir, flags),
-      ),
-    );
+    .action(action(async (context, dir: string, flags: PushFlags) => (await import('./push-command.js')).runPush(context, dir, flags)));
 
   program
     .command('pull')
@@ -128,7 +129,7 @@ function buildProgram(): Command {
     .option('--out-shard-size <bytes>', 'largest output file, like 5B, 500M, 2G (default 5G)')
     .option('--force', 'replace an earlier output of tributary', false)
     .action(
-      localAction(async (context, recipe: string, dir: string | undefined, flags: import('./merge-command.js').MergeFlags) =>
+      localAction(async (context, recipe: string, dir: string | undefined, flags: MergeFlags) =>
         (await import('./merge-command.js')).runMerge(context, recipe, dir, flags),
       ),
     );
@@ -173,11 +174,7 @@ function addRoundCommands(program: Command): void {
     .option('--quorum <n>', 'close by itself when this many contributions are accepted', count('--quorum', 1))
     .option('--min <n>', 'fewest accepted contributions a close needs (default 1)', count('--min', 1))
     .option('--deadline <when>', 'close by itself then: 90s, 30m, 2h, 3d or an ISO time')
-    .action(
-      action(async (context, name: string | undefined, flags: import('./round-command.js').CreateFlags) =>
-        (await commands()).createRound(context, name, flags),
-      ),
-    );
+    .action(action(async (context, name: string | undefined, flags: CreateFlags) => (await commands()).createRound(context, name, flags)));
   round
     .command('list')
     .description('all rounds')

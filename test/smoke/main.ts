@@ -62,11 +62,12 @@ async function main(): Promise<void> {
     tributary('push', bob, '--round', 'smoke', '--as', 'bob', '--server', server);
     tributary('round', 'watch', 'smoke', '--server', server);
     tributary('pull', 'smoke', '--out', join(dir, 'pulled'), '--server', server);
-  } finally {
     const exited = once(child, 'exit');
     child.kill('SIGTERM');
     const [code] = (await exited) as [number | null];
     if (code !== 0) throw new Error(`the coordinator ended with ${code}`);
+  } finally {
+    child.kill('SIGKILL');
   }
   const [offline, pulled] = ['offline', 'pulled'].map((name) => readFileSync(join(dir, name, 'model.safetensors')));
   if (offline === undefined || pulled === undefined || !offline.equals(pulled)) throw new Error('the round and the offline merge differ');

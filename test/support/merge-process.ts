@@ -1,4 +1,4 @@
-/** A merge in a process of its own, in tiny tiles: prints `doneTiles resumedTiles` as it goes. Arguments: recipe, output folder. */
+/** A merge in a process of its own, in tiny tiles: prints `doneBytes resumedBytes` as it goes. Arguments: recipe, output folder. */
 import { readFileSync, writeSync } from 'node:fs';
 import { mergeOffline } from '../../client/merge/merge-offline.js';
 
@@ -12,5 +12,5 @@ await mergeOffline({
   version: 'test',
   progressIntervalMs: 1,
   journalIntervalMs: 1,
-  onProgress: ({ doneTiles, resumedTiles }) => writeSync(1, `${doneTiles} ${resumedTiles}\n`),
+  onProgress: ({ doneBytes, resumedBytes }) => writeSync(1, `${doneBytes} ${resumedBytes}\n`),
 });
