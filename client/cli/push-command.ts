@@ -1,13 +1,11 @@
 /** `tributary push` and `tributary base push`. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { join } from 'node:path';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import { type Contribution, ContributionStatus } from '../../shared/generated/tributary/v1/rounds.js';
 import { fromErrorInfo } from '../../shared/grpc/error-trailer.js';
 import type { ContributionKind } from '../../shared/merge/types.js';
-import { ORIGIN_FILE } from '../pull/pull.js';
+import { readOrigin } from '../origin.js';
 import { type DescribedArtifact, describeFolder } from '../push/describe.js';
 import { DigestCache } from '../push/digest-cache.js';
 import { type PushOptions, type PushReport, push } from '../push/push.js';
@@ -122,8 +120,8 @@ async function resolveBase(
   base: string,
 ): Promise<string> {
   if (existsSync(base)) {
-    const origin = join(base, ORIGIN_FILE);
-    if (existsSync(origin)) return (JSON.parse(await readFile(origin, 'utf8')) as { weights_digest: string }).weights_digest;
+    const origin = await readOrigin(base);
+    if (origin !== undefined) return origin.weights_digest;
     return (await describe(context, base, 'full')).artifact.weightsDigest;
   }
   return (await connection.models.getModel({ name: base }, { signal: context.signal })).weightsDigest;
