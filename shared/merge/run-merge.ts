@@ -153,7 +153,7 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
   let findings: Finding[];
   const progressTimer = setInterval(report, options.progressIntervalMs ?? PROGRESS_INTERVAL_MS);
   const keeper = keepJournal(
-    journal.write,
+    (current) => journal.write(current),
     done,
     options.journalIntervalMs ?? (durable ? DURABLE_JOURNAL_INTERVAL_MS : JOURNAL_INTERVAL_MS),
   );
