@@ -42,6 +42,18 @@ function localAction<Args extends unknown[]>(
 
 const count = (flag: string, least = 0) => wholeNumber(flag, least);
 
+const EXAMPLES = `
+Examples:
+  tributary demo                                          a whole federation on this machine
+  tributary merge recipe.yml --out merged                 merge offline
+  tributary coordinator --data ./rounds                   run a coordinator
+  tributary base push ./llama --name llama                register a base
+  tributary round create spring --base llama --quorum 4   open a round
+  tributary push ./tuned --round spring --as alice --samples 3000
+  tributary pull spring --out ./merged
+
+Exit codes: 0 done, 1 defect, 2 usage or recipe, 3 unsound input, 4 refused, 5 unreachable, 6 disk or port, 130 stopped.`;
+
 function buildProgram(): Command {
   const program = new Command('tributary')
     .description('Merge fine-tuned models: offline, or in rounds with a coordinator.')
@@ -55,6 +67,7 @@ function buildProgram(): Command {
     .addOption(new Option('--format <format>', 'json: one document on stdout').choices(['table', 'json']).default('table'))
     .option('-q, --quiet', 'no progress, no notes', false)
     .configureHelp({ showGlobalOptions: true })
+    .addHelpText('after', EXAMPLES)
     .exitOverride()
     .configureOutput({ outputError: () => {} });
 
