@@ -25,6 +25,8 @@ export interface Services {
   readonly metrics: Metrics;
   /** Bytes of chunks being received at once, over all streams. */
   readonly receiving: Semaphore;
+  /** Held while an upload is opened, and while garbage is collected: never both. */
+  readonly opening: Semaphore;
   /** Finalize calls under way, by upload. */
   readonly finalizing: Map<string, Promise<void>>;
   /** Aborted when the process begins to stop. */
@@ -57,6 +59,7 @@ export function createServices(
     hub,
     metrics: createMetrics({ rounds: () => rounds.countByState(), contributions: () => rounds.countContributions() }),
     receiving: new Semaphore(RECEIVING_BYTES),
+    opening: new Semaphore(1),
     finalizing: new Map(),
     stopping,
   };

@@ -26,19 +26,29 @@ export async function begin(services: Services, requests: AsyncIterable<BeginReq
       fix: 'Push again.',
     });
   }
-  services.models.putManifest(artifact.manifestDigest, manifest);
-  const upload =
-    header.target?.$case === 'base' ? openBase(services, header, artifact) : openContribution(services, header, artifact, token);
-  if (upload.committed !== undefined) return response(services, upload.committed, true);
+  const release = await services.opening.acquire();
+  try {
+    services.models.putManifest(artifact.manifestDigest, manifest);
+    const upload =
+      header.target?.$case === 'base' ? openBase(services, header, artifact) : openContribution(services, header, artifact, token);
+    if (upload.committed !== undefined) return response(services, upload.committed, true);
+    return await openUpload(services, upload.wanted, artifact);
+  } finally {
+    release();
+  }
+}
+
+/** Finds the open upload of the same artifact to the same target, or opens one. */
+async function openUpload(services: Services, wanted: Opened['wanted'], artifact: Artifact): Promise<BeginResponse> {
   const missingBytes = await countMissing(services, artifact);
   await checkSpace(services, missingBytes);
-  const open = services.uploads.findOpen(upload.wanted);
+  const open = services.uploads.findOpen(wanted);
   if (open !== undefined) {
-    services.uploads.updateFacts(open.id, upload.wanted.samples, upload.wanted.steps);
+    services.uploads.updateFacts(open.id, wanted.samples, wanted.steps);
     return response(services, open, false);
   }
-  services.metrics.deduplicatedBytes.inc(upload.wanted.total_bytes - missingBytes);
-  return response(services, services.uploads.create({ ...upload.wanted, missing_bytes: missingBytes }), false);
+  services.metrics.deduplicatedBytes.inc(wanted.total_bytes - missingBytes);
+  return response(services, services.uploads.create({ ...wanted, missing_bytes: missingBytes }), false);
 }
 
 type Opened = { readonly wanted: Omit<NewUpload, 'missing_bytes'>; readonly committed?: UploadRow };
