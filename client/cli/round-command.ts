@@ -116,8 +116,9 @@ export async function watchRound(context: CommandContext, name: string): Promise
           progressed();
           round = event.round;
           if (round?.progress !== undefined) progress.update(Number(round.progress.doneBytes), Number(round.progress.totalBytes));
-          if (event.type !== 'merge.progress')
-            io.note(`${event.at?.toISOString() ?? ''}  ${eventText(event.type, event.contributor, round)}`);
+          if (event.type === 'merge.progress') continue;
+          progress.stop();
+          io.note(`${event.at?.toISOString() ?? ''}  ${eventText(event.type, event.contributor, round)}`);
         }
         if (round !== undefined && isOver(round)) return round;
         throw new TributaryError('COORDINATOR_UNAVAILABLE', { what: 'The coordinator ended the watch', where: connection.server });
