@@ -57,11 +57,12 @@ export function checkCompatibility(
         missing.push({ tensor: name, expected: `${describe(wanted)} as in ${reference.name}`, got: 'nothing' });
       continue;
     }
+    const fits = sameShape(tensor, wanted);
+    if (fits && (tensor.dtype === wanted.dtype || (isMergeDType(tensor.dtype) && isMergeDType(wanted.dtype)))) continue;
     const problem = { tensor: name, expected: `${describe(wanted)} as in ${reference.name}`, got: describe(tensor) };
-    if (!sameShape(tensor, wanted)) shapes.push(problem);
-    else if (isMergeDType(tensor.dtype) && isMergeDType(wanted.dtype)) continue;
+    if (!fits) shapes.push(problem);
     else if (isFloatDType(tensor.dtype) !== isFloatDType(wanted.dtype)) dtypes.push(problem);
-    else if (tensor.dtype !== wanted.dtype) (isFloatDType(wanted.dtype) ? unsupported : dtypes).push(problem);
+    else (isFloatDType(wanted.dtype) ? unsupported : dtypes).push(problem);
   }
   const extra: Problem[] = [];
   for (const [name, tensor] of model.tensors) {

@@ -4,6 +4,7 @@
  * Tiles are taken in ascending order and always finished: the finding with the smallest tile number is the same in every run.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
+import { toTributaryError } from '../errors/tributary-error.js';
 import { DTYPE_BYTES } from '../formats/tensor.js';
 import { instantiateKernels, RECORD_BYTES } from '../kernels/kernels.js';
 import { ACTION, TENSOR, USE } from '../merge/job-layout.js';
@@ -47,7 +48,11 @@ export function startTiles(job: MergeJob): TileRunner {
     }
     const bytes = kernels.bytes(pointer, length);
     let written = 0;
-    while (written < length) written += writeSync(file, bytes, written, length - written, field(tensor, TENSOR.offset) + at + written);
+    try {
+      while (written < length) written += writeSync(file, bytes, written, length - written, field(tensor, TENSOR.offset) + at + written);
+    } catch (error) {
+      throw toTributaryError(error, job.outputPaths[shard]);
+    }
   }
 
   function readElements(source: number, dtype: number, start: number, count: number, slot: number): void {

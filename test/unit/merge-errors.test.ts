@@ -144,3 +144,20 @@ describe('runMerge', () => {
     await runMerge(plan, { outputDir, pool, durable: false });
   });
 });
+
+describe('contributors in a recipe', () => {
+  it('override the samples of a push, and a name that takes no part is a warning', async () => {
+    const recipe = 'merge_method: fedavg\ncontributors: {a: {samples: 3}, zoe: {samples: 1}}';
+    const merged = await mergeCase(root, pool, {
+      recipe,
+      base: { x: f32(0) },
+      contributions: [
+        { model: { x: f32(4) }, samples: 1 },
+        { model: { x: f32(8) }, samples: 1 },
+      ],
+    });
+    expect(merged.values('x')).toEqual([5]);
+    const { plan } = await planCase(root, { recipe, base: { x: f32(0) }, contributions: [{ model: { x: f32(4) } }] });
+    expect(plan.warnings).toEqual(['contributors.zoe has no effect: no such contribution takes part']);
+  });
+});

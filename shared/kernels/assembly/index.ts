@@ -307,8 +307,18 @@ function finishF64(acc: usize, base: usize, out: usize, count: i32, divisor: f64
 
 // ---- the common case in one pass: 16-bit inputs, base and output of one dtype, up to four inputs at a time -------------------------------
 
-@inline function term<T>(even: bool, at: usize, c: v128, base: v128, mode: i32): v128 {
-  const x = even ? loadEven<T>(at) : loadOdd<T>(at);
+/** Elements with even index of eight 16-bit numbers, widened; the vector is loaded once for both halves. */
+@inline function evenOf<T>(raw: v128): v128 {
+  if (isSigned<T>()) return widenHalf(v128.and(raw, i32x4.splat(0xffff)));
+  return i32x4.shl(raw, 16);
+}
+
+@inline function oddOf<T>(raw: v128): v128 {
+  if (isSigned<T>()) return widenHalf(i32x4.shr_u(raw, 16));
+  return v128.and(raw, i32x4.splat(0xffff0000));
+}
+
+@inline function term(x: v128, c: v128, base: v128, mode: i32): v128 {
   return f32x4.mul(c, mode == PLAIN ? x : f32x4.sub(x, base));
 }
 
@@ -346,26 +356,31 @@ function finishF64(acc: usize, base: usize, out: usize, count: i32, divisor: f64
     let baseEven = i32x4.splat(0);
     let baseOdd = i32x4.splat(0);
     if (mode != PLAIN || plusBase) {
-      baseEven = loadEven<T>(base + i);
-      baseOdd = loadOdd<T>(base + i);
+      const raw = v128.load(base + i);
+      baseEven = evenOf<T>(raw);
+      baseOdd = oddOf<T>(raw);
     }
-    let even = term<T>(true, x0 + i, c0, baseEven, mode);
-    let odd = term<T>(false, x0 + i, c0, baseOdd, mode);
+    const raw0 = v128.load(x0 + i);
+    let even = term(evenOf<T>(raw0), c0, baseEven, mode);
+    let odd = term(oddOf<T>(raw0), c0, baseOdd, mode);
     if (!first) {
       even = f32x4.add(v128.load(acc + 2 * i), even);
       odd = f32x4.add(v128.load(acc + 2 * i, 16), odd);
     }
     if (n > 1) {
-      even = f32x4.add(even, term<T>(true, x1 + i, c1, baseEven, mode));
-      odd = f32x4.add(odd, term<T>(false, x1 + i, c1, baseOdd, mode));
+      const raw = v128.load(x1 + i);
+      even = f32x4.add(even, term(evenOf<T>(raw), c1, baseEven, mode));
+      odd = f32x4.add(odd, term(oddOf<T>(raw), c1, baseOdd, mode));
     }
     if (n > 2) {
-      even = f32x4.add(even, term<T>(true, x2 + i, c2, baseEven, mode));
-      odd = f32x4.add(odd, term<T>(false, x2 + i, c2, baseOdd, mode));
+      const raw = v128.load(x2 + i);
+      even = f32x4.add(even, term(evenOf<T>(raw), c2, baseEven, mode));
+      odd = f32x4.add(odd, term(oddOf<T>(raw), c2, baseOdd, mode));
     }
     if (n > 3) {
-      even = f32x4.add(even, term<T>(true, x3 + i, c3, baseEven, mode));
-      odd = f32x4.add(odd, term<T>(false, x3 + i, c3, baseOdd, mode));
+      const raw = v128.load(x3 + i);
+      even = f32x4.add(even, term(evenOf<T>(raw), c3, baseEven, mode));
+      odd = f32x4.add(odd, term(oddOf<T>(raw), c3, baseOdd, mode));
     }
     if (!last) {
       v128.store(acc + 2 * i, even);
