@@ -25,6 +25,8 @@ export interface Services {
   readonly metrics: Metrics;
   /** Bytes of chunks being received at once, over all streams. */
   readonly receiving: Semaphore;
+  /** Held while an upload is opened, and while garbage is collected: never both. */
+  readonly opening: Semaphore;
   /** Finalize calls under way, by upload. */
   readonly finalizing: Map<string, Promise<void>>;
   /** Aborted when the process begins to stop. */
@@ -34,7 +36,13 @@ export interface Services {
 /** Enough for 16 full chunks: beyond that a disk is the limit, not parallelism. */
 const RECEIVING_BYTES = 64 * 1024 * 1024;
 
-export function createServices(config: CoordinatorConfig, logger: Logger, db: Database, nowMs: () => number, stopping: AbortSignal): Services {
+export function createServices(
+  config: CoordinatorConfig,
+  logger: Logger,
+  db: Database,
+  nowMs: () => number,
+  stopping: AbortSignal,
+): Services {
   const hub = new RoundHub();
   const rounds = new RoundStore(db, nowMs, (notice) => hub.announce(notice));
   const models = new ModelStore(db, nowMs);
@@ -51,6 +59,7 @@ export function createServices(config: CoordinatorConfig, logger: Logger, db: Da
     hub,
     metrics: createMetrics({ rounds: () => rounds.countByState(), contributions: () => rounds.countContributions() }),
     receiving: new Semaphore(RECEIVING_BYTES),
+    opening: new Semaphore(1),
     finalizing: new Map(),
     stopping,
   };

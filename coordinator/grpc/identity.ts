@@ -17,7 +17,9 @@ export function tokenOf(context: CallContext): string | undefined {
 function ownerOf(config: Tokens, token: string | undefined): string | undefined {
   const entries = Object.entries(config.tokens);
   if (entries.length === 0) return undefined;
-  const given = createHash('sha256').update(token ?? '').digest();
+  const given = createHash('sha256')
+    .update(token ?? '')
+    .digest();
   for (const [owner, secret] of entries) {
     if (timingSafeEqual(given, createHash('sha256').update(secret).digest())) return owner;
   }
@@ -39,5 +41,9 @@ export function contributorOf(config: Tokens, token: string | undefined, claimed
 export function requireToken(config: Tokens, token: string | undefined, contributor: string): void {
   const owner = ownerOf(config, token);
   if (owner === undefined || owner === OPERATOR || contributor === '' || contributor === owner) return;
-  throw new TributaryError('PERMISSION_DENIED', { what: `The token belongs to ${owner}`, expected: `the token of ${contributor}`, fix: `Act as ${owner}, or use the right token.` });
+  throw new TributaryError('PERMISSION_DENIED', {
+    what: `The token belongs to ${owner}`,
+    expected: `the token of ${contributor}`,
+    fix: `Act as ${owner}, or use the right token.`,
+  });
 }

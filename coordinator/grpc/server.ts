@@ -38,7 +38,10 @@ export async function startGrpc(services: Services): Promise<GrpcFace> {
   observed.add(RoundServiceDefinition, roundService(services));
   observed.add(ModelServiceDefinition, modelService(services));
   observed.add(HealthDefinition, HealthServiceImpl(health));
-  observed.add(ServerReflectionService, ServerReflection(readFileSync(new URL('../../shared/generated/tributary.protoset', import.meta.url)), SERVICES));
+  observed.add(
+    ServerReflectionService,
+    ServerReflection(readFileSync(new URL('../../shared/generated/tributary.protoset', import.meta.url)), SERVICES),
+  );
   const port = await listen(observed, services.config);
   const setServing = (serving: boolean): void => {
     for (const name of ['', ...SERVICES]) health.setStatus(serving ? 'healthy' : 'unhealthy', name);
@@ -72,7 +75,12 @@ export function portError(error: unknown, address: string): unknown {
   if (!(error instanceof Error) || !/EADDRINUSE/.test(`${(error as NodeJS.ErrnoException).code} ${error.message}`)) return error;
   return new TributaryError(
     'PORT_IN_USE',
-    { what: 'The address is in use', where: address, expected: 'a free port', fix: 'Stop the other program, or choose another with --listen or --http (port 0: any free one).' },
+    {
+      what: 'The address is in use',
+      where: address,
+      expected: 'a free port',
+      fix: 'Stop the other program, or choose another with --listen or --http (port 0: any free one).',
+    },
     { cause: error },
   );
 }

@@ -14,7 +14,7 @@ const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 
 interface Internals {
   commonServerOptions: { settings?: Record<string, number> };
-  createHttp2Server(credentials: unknown): Http2Server;
+  createHttp2Server: (this: Internals, credentials: unknown) => Http2Server;
 }
 
 let widened = false;

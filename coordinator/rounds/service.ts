@@ -44,7 +44,10 @@ export function roundService(services: Services): RoundServiceImplementation {
   };
 }
 
-export function nextPage<Row extends { created_ms: number; name: string }>(rows: Row[], limit: number): { page: Row[]; nextPageToken: string } {
+export function nextPage<Row extends { created_ms: number; name: string }>(
+  rows: Row[],
+  limit: number,
+): { page: Row[]; nextPageToken: string } {
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   return { page, nextPageToken: rows.length > limit && last !== undefined ? `${last.created_ms}/${last.name}` : '' };
@@ -58,11 +61,19 @@ function createRound(services: Services, request: CreateRoundRequest): Round {
   const base = baseOf(services, request.base, parseRoundRecipe(request.recipe).base);
   const deadlineMs = request.deadline?.getTime() ?? null;
   if (deadlineMs !== null && deadlineMs <= services.nowMs()) {
-    throw new TributaryError('USAGE', { what: 'The deadline has passed already', got: new Date(deadlineMs).toISOString(), fix: 'Give a time in the future.' });
+    throw new TributaryError('USAGE', {
+      what: 'The deadline has passed already',
+      got: new Date(deadlineMs).toISOString(),
+      fix: 'Give a time in the future.',
+    });
   }
   const minContributions = Math.max(1, request.minContributions);
   if (request.quorum > 0 && request.quorum < minContributions) {
-    throw new TributaryError('USAGE', { what: 'The quorum is below the fewest contributions a close needs', expected: `at least ${minContributions}`, got: `${request.quorum}` });
+    throw new TributaryError('USAGE', {
+      what: 'The quorum is below the fewest contributions a close needs',
+      expected: `at least ${minContributions}`,
+      got: `${request.quorum}`,
+    });
   }
   const row = services.rounds.create({
     name,
@@ -84,7 +95,11 @@ function baseOf(services: Services, requested: string, inRecipe: string | undefi
   }
   const base = services.models.resolve(requested === '' ? (inRecipe ?? '') : requested);
   if (inRecipe !== undefined && services.models.resolve(inRecipe).name !== base.name) {
-    throw new TributaryError('RECIPE_INVALID', { what: 'The recipe names another base than the round', expected: base.name, got: inRecipe });
+    throw new TributaryError('RECIPE_INVALID', {
+      what: 'The recipe names another base than the round',
+      expected: base.name,
+      got: inRecipe,
+    });
   }
   return base;
 }

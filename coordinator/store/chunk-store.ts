@@ -108,7 +108,8 @@ export class ChunkStore {
     try {
       const buffer = new Uint8Array(length);
       const { bytesRead } = await file.read(buffer, 0, length, located.segment.offset + offset);
-      if (bytesRead !== length) throw new TributaryError('INTERNAL', { what: 'A chunk is shorter than it was', where: located.segment.path });
+      if (bytesRead !== length)
+        throw new TributaryError('INTERNAL', { what: 'A chunk is shorter than it was', where: located.segment.path });
       return buffer;
     } finally {
       await file.close();
@@ -185,7 +186,8 @@ export class ChunkStore {
       append: async (data) => {
         file ??= await open(temporary, 'wx');
         const { bytesWritten } = await file.write(data, 0, data.length, position);
-        if (bytesWritten !== data.length) throw new TributaryError('DISK_FULL', { what: 'The disk took only part of a write', where: temporary });
+        if (bytesWritten !== data.length)
+          throw new TributaryError('DISK_FULL', { what: 'The disk took only part of a write', where: temporary });
         position += data.length;
       },
       commit: async () => {

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { type SerializedError, TributaryError } from '../../shared/errors/tributary-error.js';
 import type { FinalizeResponse } from '../../shared/generated/tributary/v1/transfers.js';
-import { taskVectorStatistics } from '../../shared/merge/statistics.js';
+import { taskVectorStatistics } from '../../shared/merge/task-vector-statistics.js';
 import { type Artifact, uniqueChunks } from '../../shared/transfer/artifact.js';
 import { modelMessage } from '../models/messages.js';
 import { contributionMessage } from '../rounds/messages.js';

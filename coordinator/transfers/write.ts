@@ -105,7 +105,11 @@ function chunksOf(services: Services, uploadId: string): Map<string, number> {
 function checkFirst(request: WriteRequest, digest: string, expected: Map<string, number>): void {
   const sizeBytes = expected.get(digest);
   if (sizeBytes === undefined) {
-    throw new TributaryError('MANIFEST_INVALID', { what: 'The upload has no such chunk', where: digest, fix: 'Send only what FindMissing names.' });
+    throw new TributaryError('MANIFEST_INVALID', {
+      what: 'The upload has no such chunk',
+      where: digest,
+      fix: 'Send only what FindMissing names.',
+    });
   }
   if (request.sizeBytes !== sizeBytes) {
     throw new TributaryError('MANIFEST_INVALID', {
@@ -119,7 +123,12 @@ function checkFirst(request: WriteRequest, digest: string, expected: Map<string,
 
 function checkNext(request: WriteRequest, open: OpenChunk): void {
   const digest = toHex(request.digest);
-  if (digest !== open.digest || request.offset !== open.received || open.received + request.data.length > open.sizeBytes || request.data.length === 0) {
+  if (
+    digest !== open.digest ||
+    request.offset !== open.received ||
+    open.received + request.data.length > open.sizeBytes ||
+    request.data.length === 0
+  ) {
     throw new TributaryError('MANIFEST_INVALID', {
       what: 'The pieces of a chunk must follow one another on one stream',
       where: open.digest,
@@ -139,7 +148,11 @@ async function* untilStalled(requests: AsyncIterable<WriteRequest>, busy: () => 
       const digest = busy();
       const stalled = new Promise<never>((_, reject) => {
         if (digest === undefined) return;
-        const error = new TributaryError('COORDINATOR_UNAVAILABLE', { what: `No progress for ${STALL_MS / 1000} s`, where: `chunk ${digest}`, fix: 'Send the chunk again.' });
+        const error = new TributaryError('COORDINATOR_UNAVAILABLE', {
+          what: `No progress for ${STALL_MS / 1000} s`,
+          where: `chunk ${digest}`,
+          fix: 'Send the chunk again.',
+        });
         timer = setTimeout(() => reject(error), STALL_MS);
       });
       const result = await Promise.race([next, stalled]);

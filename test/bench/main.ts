@@ -1,0 +1,13 @@
+/** `npm run bench -- NAME [options]`: every number we publish comes from here. */
+import { benchMerge } from './merge.js';
+
+const BENCHES: Readonly<Record<string, (args: readonly string[]) => void | Promise<void>>> = { merge: benchMerge };
+
+const [name = '', ...args] = process.argv.slice(2);
+const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+if (bench === undefined) {
+  console.error(`usage: npm run bench -- NAME [options]; NAME is one of ${Object.keys(BENCHES).join(', ')}`);
+  process.exitCode = 2;
+} else {
+  await bench(args);
+}
