@@ -45,8 +45,9 @@ async function readChunks(services: Services, requests: AsyncIterable<WriteReque
   let uploadId = '';
   let touchedMs = 0;
   const commits = new Set<Promise<void>>();
+  const unstored = new AbortController();
   try {
-    for await (const request of untilStalled(requests, () => open?.digest)) {
+    for await (const request of untilStalled(requests, () => open?.digest, unstored.signal)) {
       if (expected === undefined || request.uploadId !== uploadId) {
         uploadId = request.uploadId;
         expected = chunksOf(services, uploadId);
@@ -63,15 +64,17 @@ async function readChunks(services: Services, requests: AsyncIterable<WriteReque
       open.received += request.data.length;
       services.metrics.receivedBytes.inc(request.data.length);
       if (open.received < open.sizeBytes) continue;
-      const commit = commitChunk(services, open, answers);
+      const commit = commitChunk(services, open, answers).catch((error: unknown) => unstored.abort(error));
       open = undefined;
       commits.add(commit);
-      void commit.finally(() => commits.delete(commit)).catch(() => {});
+      void commit.finally(() => commits.delete(commit));
       if (services.nowMs() - touchedMs > TOUCH_EVERY_MS) {
         touchedMs = services.nowMs();
         services.uploads.touch(uploadId);
       }
     }
+    await Promise.all(commits);
+    unstored.signal.throwIfAborted();
   } finally {
     if (open !== undefined) {
       open.release();
@@ -91,7 +94,7 @@ async function commitChunk(services: Services, chunk: OpenChunk, answers: AsyncQ
     });
   } catch (error) {
     await chunk.writer.abandon();
-    answers.fail(error);
+    throw error;
   } finally {
     chunk.release();
   }
@@ -138,29 +141,38 @@ function checkNext(request: WriteRequest, open: OpenChunk): void {
   }
 }
 
-/** Passes requests on; throws when `busy` names a chunk and no request comes for STALL_MS. */
-async function* untilStalled(requests: AsyncIterable<WriteRequest>, busy: () => string | undefined): AsyncGenerator<WriteRequest> {
+/** Passes requests on; throws when `busy` names a chunk and no request comes for STALL_MS, and why `unstored` was aborted. */
+async function* untilStalled(
+  requests: AsyncIterable<WriteRequest>,
+  busy: () => string | undefined,
+  unstored: AbortSignal,
+): AsyncGenerator<WriteRequest> {
   const iterator = requests[Symbol.asyncIterator]();
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    for (;;) {
-      const next = iterator.next();
-      const digest = busy();
-      const stalled = new Promise<never>((_, reject) => {
-        if (digest === undefined) return;
-        const error = new TributaryError('COORDINATOR_UNAVAILABLE', {
-          what: `No progress for ${STALL_MS / 1000} s`,
-          where: `chunk ${digest}`,
-          fix: 'Send the chunk again.',
-        });
-        timer = setTimeout(() => reject(error), STALL_MS);
+  for (;;) {
+    unstored.throwIfAborted();
+    const next = iterator.next();
+    const digest = busy();
+    let timer: NodeJS.Timeout | undefined;
+    let giveUp = (): void => {};
+    const broken = new Promise<never>((_, reject) => {
+      giveUp = () => reject(unstored.reason as Error);
+      unstored.addEventListener('abort', giveUp);
+      if (digest === undefined) return;
+      const error = new TributaryError('COORDINATOR_UNAVAILABLE', {
+        what: `No progress for ${STALL_MS / 1000} s`,
+        where: `chunk ${digest}`,
+        fix: 'Send the chunk again.',
       });
-      const result = await Promise.race([next, stalled]);
+      timer = setTimeout(() => reject(error), STALL_MS);
+    });
+    let result: IteratorResult<WriteRequest, unknown>;
+    try {
+      result = await Promise.race([next, broken]);
+    } finally {
       clearTimeout(timer);
-      if (result.done === true) return;
-      yield result.value;
+      unstored.removeEventListener('abort', giveUp);
     }
-  } finally {
-    clearTimeout(timer);
+    if (result.done === true) return;
+    yield result.value;
   }
 }
