@@ -2,7 +2,7 @@
 import { isAbortError } from 'abort-controller-x';
 import { type CallContext, ServerError, type ServerMiddlewareCall, Status } from 'nice-grpc-common';
 import { GRPC_STATUS } from '../../shared/errors/catalogue.js';
-import { toTributaryError } from '../../shared/errors/tributary-error.js';
+import { toTributaryError, TributaryError } from '../../shared/errors/tributary-error.js';
 import { setErrorTrailer } from '../../shared/grpc/error-trailer.js';
 import type { Services } from '../services.js';
 
@@ -18,11 +18,12 @@ export function observe(services: Services) {
       end({ status: 'OK' });
       return result;
     } catch (error) {
-      if (error instanceof ServerError || isAbortError(error)) {
+      const stopping = services.stopping.aborted && isAbortError(error) && !context.signal.aborted;
+      if (error instanceof ServerError || (isAbortError(error) && !stopping)) {
         end({ status: error instanceof ServerError ? (Status[error.code] ?? 'UNKNOWN') : 'CANCELLED' });
         throw error;
       }
-      const known = toTributaryError(error);
+      const known = stopping ? new TributaryError('COORDINATOR_UNAVAILABLE', { what: 'The coordinator is shutting down' }) : toTributaryError(error);
       end({ status: known.entry.status });
       const log = known.code === 'INTERNAL' || known.code === 'IO_ERROR' ? 'error' : 'info';
       services.logger[log]({ method, code: known.code, ...(log === 'error' ? { err: error } : {}) }, known.message);
