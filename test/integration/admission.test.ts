@@ -93,11 +93,14 @@ describe('another structure: refused before a byte is sent, and to be seen in th
     ['extra', 'TENSOR_EXTRA', (tensors) => [...tensors, { ...(tensors[0] as TestTensor), name: 'head.weight' }], /head\.weight/],
     ['dtype', 'DTYPE_MISMATCH', (tensors) => tensors.map((tensor) => (tensor.name === 'a.weight' ? { ...tensor, dtype: 'I32' as const } : tensor)), /a\.weight/],
   ];
-  test.each(cases)('%s', async (name, code, change, what) => {
+  test.each(cases)('%s', async (name, code, change, tensor) => {
     const before = await coordinator.metric('tributary_received_bytes_total');
     const result = await pushChanged(name, change);
-    expectFailure(result, code, { what });
-    expect(errorOf(result).details.where).toContain(name);
+    expectFailure(result, code);
+    const { message, details } = { message: result.stderr, ...errorOf(result) };
+    expect(message).toMatch(tensor);
+    expect(details.where).toContain(name);
+    expect([typeof details.expected, typeof details.fix]).toEqual(['string', 'string']);
     expect(await coordinator.metric('tributary_received_bytes_total')).toBe(before);
     expect(await rowOf(name)).toMatchObject({ status: 'quarantined', reason: { code } });
   });

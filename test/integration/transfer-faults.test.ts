@@ -1,5 +1,5 @@
 /** Every way a transfer can go wrong on the line, against a real coordinator: what arrived whole stays, everything else is as if it had never been sent. */
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect } from '../../client/api/connection.js';
@@ -341,6 +341,33 @@ describe('manifests', () => {
     await expectError('SAFETENSORS_OFFSETS_INVALID', () => beginWith(change({ sizeBytes: 5_000_000n }), digest));
     await expectError('MANIFEST_INVALID', () => beginWith(change({ sizeBytes: 1n << 63n }), digest));
   });
+});
+
+test('a chunk that cannot be stored fails its stream at once', async () => {
+  const { connection } = running;
+  await openRound('unstorable');
+  const described = await freshCheckpoint();
+  const { uploadId } = await begin(connection, described, contributionTarget('unstorable', 'a'));
+  const victim = largest(described, await findMissing(connection, uploadId));
+  const shelf = join(running.dataDir, 'chunks', victim.slice(0, 2));
+  renameSync(shelf, `${shelf}-gone`);
+  const done = new AbortController();
+  async function* openEnded(): AsyncGenerator<EncodedWrite> {
+    yield* pieces(uploadId, victim, chunkBytes(described, victim)).map(encodeWrite);
+    // The client goes on listening for its answer, as push does.
+    await new Promise((resolve) => done.signal.addEventListener('abort', resolve));
+  }
+  try {
+    await expectError('IO_ERROR', async () => {
+      for await (const answer of connection.transfers.write(openEnded())) expect.unreachable(`${answer.state}`);
+    });
+  } finally {
+    done.abort();
+    renameSync(`${shelf}-gone`, shelf);
+  }
+  await eventually('nothing is left', () => (incoming().length === 0 ? true : undefined));
+  await sendMissing(connection, described, uploadId);
+  await connection.transfers.finalize({ uploadId });
 });
 
 test('chunks whose file disappeared are asked for again', async () => {
