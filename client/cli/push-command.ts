@@ -26,7 +26,8 @@ export interface PushFlags {
 
 export async function runPush(context: CommandContext, folder: string, flags: PushFlags): Promise<void> {
   const described = await describe(context, folder, flags.kind);
-  const contributor = context.settings.contributor ?? defaultContributor();
+  // A token says who it belongs to.
+  const contributor = context.settings.contributor ?? (context.settings.token === undefined ? defaultContributor() : '');
   const baseDigest =
     flags.base === undefined ? '' : await withConnection(context, (connection) => resolveBase(context, connection, flags.base as string));
   const { report, seconds } = await send(context, described, {
@@ -45,7 +46,7 @@ export async function runPush(context: CommandContext, folder: string, flags: Pu
   if (contribution.status === ContributionStatus.ACCEPTED) {
     context.io.result(
       document,
-      `accepted  ${contributor} in round ${flags.round}: ${sentText(report, seconds)}; task-vector norm ${contribution.taskVectorNorm.toPrecision(6)}`,
+      `accepted  ${contribution.contributor} in round ${flags.round}: ${sentText(report, seconds)}; task-vector norm ${contribution.taskVectorNorm.toPrecision(6)}`,
     );
     return;
   }

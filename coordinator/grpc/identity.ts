@@ -47,3 +47,14 @@ export function requireToken(config: Tokens, token: string | undefined, contribu
     fix: `Act as ${owner}, or use the right token.`,
   });
 }
+
+/** Throws unless the caller is the operator, where an operator is configured. */
+export function requireOperator(config: Tokens, token: string | undefined): void {
+  const owner = ownerOf(config, token);
+  if (owner === undefined || owner === OPERATOR || config.tokens[OPERATOR] === undefined) return;
+  throw new TributaryError('PERMISSION_DENIED', {
+    what: `Only the operator registers bases and opens, closes or cancels rounds; the token belongs to ${owner}`,
+    expected: "the operator's token",
+    fix: 'Ask whoever runs the coordinator.',
+  });
+}

@@ -1,10 +1,14 @@
-/** Around every call: errors leave as our codes in a trailer, durations are measured, defects are logged. */
+/** Around every call: the caller is known, errors leave as our codes in a trailer, durations are measured, defects are logged. */
 import { isAbortError } from 'abort-controller-x';
 import { type CallContext, ServerError, type ServerMiddlewareCall, Status } from 'nice-grpc-common';
 import { GRPC_STATUS } from '../../shared/errors/catalogue.js';
 import { toTributaryError, TributaryError } from '../../shared/errors/tributary-error.js';
 import { setErrorTrailer } from '../../shared/grpc/error-trailer.js';
 import type { Services } from '../services.js';
+import { requireToken, tokenOf } from './identity.js';
+
+/** Health and reflection answer anyone. */
+const OURS = '/tributary.';
 
 export function observe(services: Services) {
   return async function* <Request, Response>(
@@ -14,6 +18,7 @@ export function observe(services: Services) {
     const method = call.method.path.slice(call.method.path.lastIndexOf('.') + 1);
     const end = services.metrics.rpcs.startTimer({ method });
     try {
+      if (call.method.path.startsWith(OURS)) requireToken(services.config, tokenOf(context), '');
       const result = yield* call.next(call.request, context);
       end({ status: 'OK' });
       return result;

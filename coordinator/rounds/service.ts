@@ -8,7 +8,7 @@ import {
   RoundState,
 } from '../../shared/generated/tributary/v1/rounds.js';
 import { AsyncQueue } from '../../shared/util/async-queue.js';
-import { requireToken, tokenOf } from '../grpc/identity.js';
+import { requireOperator, requireToken, tokenOf } from '../grpc/identity.js';
 import { pageOf, readPageToken } from '../grpc/pages.js';
 import type { ModelRow } from '../models/model-store.js';
 import type { Services } from '../services.js';
@@ -19,7 +19,10 @@ import type { RoundNotice } from './round-store.js';
 export function roundService(services: Services): RoundServiceImplementation {
   const message = (name: string): Round => roundMessage(services, services.rounds.get(name));
   return {
-    createRound: async (request) => createRound(services, request),
+    createRound: async (request, context) => {
+      requireOperator(services.config, tokenOf(context));
+      return createRound(services, request);
+    },
     getRound: async (request) => message(request.name),
     listRounds: async (request) => {
       const limit = pageOf(request.pageSize);
@@ -28,11 +31,13 @@ export function roundService(services: Services): RoundServiceImplementation {
       return { rounds: page.map((row) => roundMessage(services, row, false)), nextPageToken };
     },
     watchRound: (request, context) => watchRound(services, request.name, context.signal),
-    closeRound: async (request) => {
+    closeRound: async (request, context) => {
+      requireOperator(services.config, tokenOf(context));
       services.rounds.close(request.name, 'close_requested');
       return message(request.name);
     },
-    cancelRound: async (request) => {
+    cancelRound: async (request, context) => {
+      requireOperator(services.config, tokenOf(context));
       services.rounds.change(request.name, 'cancel_requested');
       return message(request.name);
     },

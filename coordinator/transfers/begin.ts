@@ -5,7 +5,7 @@ import type { BeginHeader, BeginRequest, BeginResponse } from '../../shared/gene
 import { checkCompatibility } from '../../shared/merge/compatibility.js';
 import { type Artifact, decodeManifest, MAX_MANIFEST_BYTES, uniqueChunks } from '../../shared/transfer/artifact.js';
 import { toHex } from '../../shared/util/hex.js';
-import { contributorOf } from '../grpc/identity.js';
+import { contributorOf, requireOperator } from '../grpc/identity.js';
 import type { Services } from '../services.js';
 import { checkBase } from './admission.js';
 import type { NewUpload, UploadRow } from './upload-store.js';
@@ -30,7 +30,7 @@ export async function begin(services: Services, requests: AsyncIterable<BeginReq
   try {
     services.models.putManifest(artifact.manifestDigest, manifest);
     const upload =
-      header.target?.$case === 'base' ? openBase(services, header, artifact) : openContribution(services, header, artifact, token);
+      header.target?.$case === 'base' ? openBase(services, header, artifact, token) : openContribution(services, header, artifact, token);
     if (upload.committed !== undefined) return response(services, upload.committed, true);
     return await openUpload(services, upload.wanted, artifact);
   } finally {
@@ -53,7 +53,8 @@ async function openUpload(services: Services, wanted: Opened['wanted'], artifact
 
 type Opened = { readonly wanted: Omit<NewUpload, 'missing_bytes'>; readonly committed?: UploadRow };
 
-function openBase(services: Services, header: BeginHeader, artifact: Artifact): Opened {
+function openBase(services: Services, header: BeginHeader, artifact: Artifact, token: string | undefined): Opened {
+  requireOperator(services.config, token);
   const name = header.target?.$case === 'base' ? header.target.value.name : '';
   services.names.check(name, 'a model name');
   if (artifact.kind !== 'full') throw new TributaryError('MANIFEST_INVALID', { what: 'A base must be whole weights, not a difference' });

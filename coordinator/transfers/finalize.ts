@@ -92,7 +92,7 @@ async function examine(
     if (reference !== undefined) opened.push(reference);
     const name = upload.contributor === '' ? upload.target_name : upload.contributor;
     const statistics = await taskVectorStatistics({
-      ...(reference === undefined ? {} : { base: { name: 'base', tensors: reference.tensors } }),
+      base: reference === undefined ? undefined : { name: 'base', tensors: reference.tensors },
       input: { name, kind: artifact.kind, tensors: input.tensors },
       threads: services.config.threads,
       signal: services.stopping,

@@ -11,7 +11,8 @@ import { NORM_UNIT_ELEMENTS } from '../workers/sum-norms.js';
 import type { MergeBase, MergeInput } from './types.js';
 
 export interface StatisticsRequest {
-  readonly base: MergeBase;
+  /** Undefined: the input is no contribution but a base itself; its own weights are measured. */
+  readonly base: MergeBase | undefined;
   /** A full checkpoint (task vector = weights - base) or a delta (task vector = itself). */
   readonly input: Pick<MergeInput, 'name' | 'kind' | 'tensors'>;
   readonly threads?: number | undefined;
@@ -43,8 +44,8 @@ export async function taskVectorStatistics(request: StatisticsRequest): Promise<
   const fields: number[] = [];
   const units: string[] = [];
   for (const [name, tensor] of input.tensors) {
-    const baseTensor = base.tensors.get(name);
-    if (baseTensor === undefined) continue;
+    const baseTensor = base?.tensors.get(name);
+    if (base !== undefined && baseTensor === undefined) continue;
     addUnits(builder, tensor, input.kind === 'full' ? baseTensor : undefined, fields, units);
   }
   const control = new Int32Array(new SharedArrayBuffer(CONTROL.slots * 4));
@@ -68,7 +69,7 @@ export async function taskVectorStatistics(request: StatisticsRequest): Promise<
     if (first.use === BASE_USE) {
       throw new TributaryError('NON_FINITE', {
         what: 'the base model holds a NaN or infinity',
-        where: `${base.name}: ${tensor}, element ${first.element}`,
+        where: `${base?.name ?? input.name}: ${tensor}, element ${first.element}`,
         got: String(first.value),
       });
     }
