@@ -9,7 +9,7 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { access, type FileHandle, open, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Piscina } from 'piscina';
-import { TributaryError } from '../../shared/errors/tributary-error.js';
+import { deserializeError, type SerializedError, TributaryError } from '../../shared/errors/tributary-error.js';
 import type { Segment } from '../../shared/formats/tensor.js';
 import { fromHex } from '../../shared/util/hex.js';
 import type { Database } from '../state/database.js';
@@ -47,7 +47,7 @@ export class ChunkStore {
   readonly #db: Database;
   readonly #dataDir: string;
   readonly #nowMs: () => number;
-  readonly #pool: Piscina<SealJob, boolean>;
+  readonly #pool: Piscina<SealJob, boolean | SerializedError>;
   readonly #directories = new DirectorySync();
   #smallQueue: { digest: string; data: Uint8Array; resolve: () => void; reject: (error: unknown) => void }[] = [];
   #flushTimer: NodeJS.Timeout | undefined;
@@ -193,7 +193,9 @@ export class ChunkStore {
       commit: async () => {
         await closeFile();
         const final = this.#pathOf(digest);
-        if (!(await this.#pool.run({ temporary, final, digest, sizeBytes }))) return false;
+        const sealed = await this.#pool.run({ temporary, final, digest, sizeBytes });
+        if (typeof sealed === 'object') throw deserializeError(sealed);
+        if (!sealed) return false;
         await this.#directories.sync(dirname(final));
         return true;
       },

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readSync, renameSync, unlinkSync } from 'node:fs';
+import { type SerializedError, toTributaryError } from '../../shared/errors/tributary-error.js';
 
 export interface SealJob {
   readonly temporary: string;
@@ -14,8 +15,17 @@ export interface SealJob {
 
 const buffer = Buffer.allocUnsafe(1024 * 1024);
 
+/** A system error would lose its code between threads, so it crosses as data. */
+export function seal(job: SealJob): boolean | SerializedError {
+  try {
+    return sealFile(job);
+  } catch (error) {
+    return toTributaryError(error, job.final).toJSON();
+  }
+}
+
 /** True: the file has the digest, its bytes are durable, and it has its final name (whose folder is not synced yet). False: it is gone. */
-export function seal(job: SealJob): boolean {
+function sealFile(job: SealJob): boolean {
   const fd = openSync(job.temporary, 'r+');
   try {
     const hash = createHash('sha256');

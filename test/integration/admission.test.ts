@@ -100,7 +100,7 @@ describe('another structure: refused before a byte is sent, and to be seen in th
     const { message, details } = { message: result.stderr, ...errorOf(result) };
     expect(message).toMatch(tensor);
     expect(details.where).toContain(name);
-    expect([typeof details.expected, typeof details.fix]).toEqual(['string', 'string']);
+    expect([typeof details.expected, typeof details.got]).toEqual(['string', 'string']);
     expect(await coordinator.metric('tributary_received_bytes_total')).toBe(before);
     expect(await rowOf(name)).toMatchObject({ status: 'quarantined', reason: { code } });
   });
