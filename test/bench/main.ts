@@ -1,7 +1,11 @@
 /** `npm run bench -- NAME [options]`: every number we publish comes from here. */
 import { benchMerge } from './merge.js';
+import { benchTransfer } from './transfer.js';
 
-const BENCHES: Readonly<Record<string, (args: readonly string[]) => void | Promise<void>>> = { merge: benchMerge };
+const BENCHES: Readonly<Record<string, (args: readonly string[]) => void | Promise<void>>> = {
+  merge: benchMerge,
+  transfer: benchTransfer,
+};
 
 const [name = '', ...args] = process.argv.slice(2);
 const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;

@@ -9,7 +9,7 @@ import { fineTune, makeBase, randomFrom, writeSharded, writeSingle } from '../su
 import { cliOk, type ModelJson, type PullJson, type PushJson, type RoundJson, runCli, startCli } from '../support/cli.js';
 import { CoordinatorProcess } from '../support/coordinator-process.js';
 import { type DelayProxy, startDelayProxy } from '../support/delay-proxy.js';
-import { killLeftoversAfterAll } from '../support/processes.js';
+import { killLeftoversAfterAll } from '../support/leftovers.js';
 import { describeForTest } from '../support/raw-transfer.js';
 import { tempDir } from '../support/temp-dir.js';
 

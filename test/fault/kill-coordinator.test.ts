@@ -15,7 +15,7 @@ import { fineTune, makeBase, makeDelta, randomFrom, writeSharded, writeSingle } 
 import { type CliOptions, cliOk, type ModelJson, type PullJson, type PushJson, type RoundJson } from '../support/cli.js';
 import { CoordinatorProcess } from '../support/coordinator-process.js';
 import { startDelayProxy } from '../support/delay-proxy.js';
-import { killLeftoversAfterAll } from '../support/processes.js';
+import { killLeftoversAfterAll } from '../support/leftovers.js';
 import { tempDir } from '../support/temp-dir.js';
 
 const KILLS = Number(process.env['TRIBUTARY_TEST_KILLS'] ?? 50);

@@ -7,7 +7,7 @@ import { CATALOGUE, type ErrorCode } from '../../shared/errors/catalogue.js';
 import { decodeFloats, fineTune, makeBase, TINY, writeSingle } from '../support/checkpoints.js';
 import { type CliOptions, type CliResult, cliOk, errorOf, type ModelJson, type PushJson, type RoundJson, runCli } from '../support/cli.js';
 import { CoordinatorProcess } from '../support/coordinator-process.js';
-import { killLeftoversAfterAll } from '../support/processes.js';
+import { killLeftoversAfterAll } from '../support/leftovers.js';
 import { tempDir } from '../support/temp-dir.js';
 import type { TestTensor } from '../support/write-checkpoint.js';
 

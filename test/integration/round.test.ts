@@ -17,7 +17,7 @@ import {
 } from '../support/cli.js';
 import { CoordinatorProcess } from '../support/coordinator-process.js';
 import { eventually } from '../support/eventually.js';
-import { killLeftoversAfterAll } from '../support/processes.js';
+import { killLeftoversAfterAll } from '../support/leftovers.js';
 import { tempDir } from '../support/temp-dir.js';
 import type { TestTensor } from '../support/write-checkpoint.js';
 

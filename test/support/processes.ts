@@ -2,13 +2,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { afterAll } from 'vitest';
 
 export const CLI_PATH = fileURLToPath(new URL('../../client/cli/main.js', import.meta.url));
 
 const running = new Set<ChildProcess>();
 
-/** Starts a program; it is killed when the test file ends, if it still runs then. */
+/** Starts a program that `killLeftovers` ends. */
 export function spawnTracked(command: string, args: readonly string[], env: Readonly<Record<string, string>>): ChildProcess {
   const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   running.add(child);
@@ -16,17 +15,15 @@ export function spawnTracked(command: string, args: readonly string[], env: Read
   return child;
 }
 
-/** Call once at the top of a test file that starts processes. */
-export function killLeftoversAfterAll(): void {
-  afterAll(async () => {
-    await Promise.all(
-      [...running].map(async (child) => {
-        const gone = once(child, 'exit');
-        child.kill('SIGKILL');
-        await gone;
-      }),
-    );
-  });
+/** Ends whatever still runs. */
+export async function killLeftovers(): Promise<void> {
+  await Promise.all(
+    [...running].map(async (child) => {
+      const gone = once(child, 'exit');
+      child.kill('SIGKILL');
+      await gone;
+    }),
+  );
 }
 
 /** Rejects with `what` when the promise takes longer. */
