@@ -406,7 +406,7 @@ function finishF64(acc: usize, base: usize, out: usize, count: i32, divisor: f64
 }
 
 @inline function inputAt(records: usize, index: i32, n: i32): usize {
-  return index < n ? load<u32>(recordAt(records, index)) : 0;
+  return index < n ? <usize>load<u32>(recordAt(records, index)) : 0;
 }
 
 @inline function coefficientAt(records: usize, index: i32, n: i32): v128 {
