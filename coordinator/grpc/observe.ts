@@ -2,7 +2,7 @@
 import { isAbortError } from 'abort-controller-x';
 import { type CallContext, ServerError, type ServerMiddlewareCall, Status } from 'nice-grpc-common';
 import { GRPC_STATUS } from '../../shared/errors/catalogue.js';
-import { toTributaryError, TributaryError } from '../../shared/errors/tributary-error.js';
+import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { setErrorTrailer } from '../../shared/grpc/error-trailer.js';
 import type { Services } from '../services.js';
 import { requireToken, tokenOf } from './identity.js';
@@ -28,7 +28,9 @@ export function observe(services: Services) {
         end({ status: error instanceof ServerError ? (Status[error.code] ?? 'UNKNOWN') : 'CANCELLED' });
         throw error;
       }
-      const known = stopping ? new TributaryError('COORDINATOR_UNAVAILABLE', { what: 'The coordinator is shutting down' }) : toTributaryError(error);
+      const known = stopping
+        ? new TributaryError('COORDINATOR_UNAVAILABLE', { what: 'The coordinator is shutting down' })
+        : toTributaryError(error);
       end({ status: known.entry.status });
       const log = known.code === 'INTERNAL' || known.code === 'IO_ERROR' ? 'error' : 'info';
       services.logger[log]({ method, code: known.code, ...(log === 'error' ? { err: error } : {}) }, known.message);

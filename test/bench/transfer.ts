@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type CliResult, type PushJson, type PullJson, startCli } from '../support/cli.js';
+import { type CliResult, type PullJson, type PushJson, startCli } from '../support/cli.js';
 import { CoordinatorProcess } from '../support/coordinator-process.js';
 import { startDelayProxy } from '../support/delay-proxy.js';
 import { cleanEnvironment, killLeftovers, spawnTracked } from '../support/processes.js';
@@ -55,7 +55,8 @@ export async function benchTransfer(args: readonly string[]): Promise<void> {
     if (wanted('push')) await printPush(folder, sizes);
     if (wanted('four')) await printTogether(folder, sizes.fourBytes, 4, sizes.repetitions, `Flower: ${FLOWER.fourClientsMBps} MB/s in all`);
     if (wanted('far')) await printFar(folder, sizes);
-    if (wanted('eight')) await printTogether(folder, sizes.eightBytes, 8, 1, `Flower's server app with one client of 1 GiB: ${FLOWER.peakGB} GB`);
+    if (wanted('eight'))
+      await printTogether(folder, sizes.eightBytes, 8, 1, `Flower's server app with one client of 1 GiB: ${FLOWER.peakGB} GB`);
   } finally {
     await killLeftovers();
     rmSync(folder, { recursive: true, force: true });
@@ -75,9 +76,13 @@ async function printFloors(folder: string, sizes: Sizes): Promise<void> {
   const [port] = (await once(server.stdout as NodeJS.ReadableStream, 'data')) as [Buffer];
   const seconds: number[] = [];
   for (let turn = 0; turn < sizes.repetitions; turn++) {
-    const client = spawnTracked(process.execPath, [HTTP2_FLOOR, 'client', `${port}`.trim(), `${sizes.pushBytes}`], cleanEnvironment(folder));
+    const client = spawnTracked(
+      process.execPath,
+      [HTTP2_FLOOR, 'client', port.toString().trim(), `${sizes.pushBytes}`],
+      cleanEnvironment(folder),
+    );
     const [printed] = (await once(client.stdout as NodeJS.ReadableStream, 'data')) as [Buffer];
-    seconds.push(Number(`${printed}`));
+    seconds.push(Number(printed.toString()));
     await once(client, 'close');
   }
   server.kill('SIGKILL');
@@ -162,7 +167,14 @@ async function printPush(folder: string, sizes: Sizes): Promise<void> {
   const transferred = of((push) => push.transferSeconds);
   print(`push ${size}: bytes on their way until all are durable`, rate(bytes, transferred), `Flower: ${FLOWER.pushMBps} MB/s`);
   print(`push ${size}: the same and the verdict`, rate(bytes, transferred + of((push) => push.verdictSeconds)));
-  print(`push ${size}: whole command, hashing and start included`, rate(bytes, of((push) => push.wholeSeconds)), `${of((push) => push.wholeSeconds).toFixed(2)} s`);
+  print(
+    `push ${size}: whole command, hashing and start included`,
+    rate(
+      bytes,
+      of((push) => push.wholeSeconds),
+    ),
+    `${of((push) => push.wholeSeconds).toFixed(2)} s`,
+  );
   const repeated = again.reduce((sum, push) => sum + push.sentBytes, 0);
   print(`push ${size} again: bytes sent`, `${repeated} B`, `${median(again.map((push) => push.wholeSeconds)).toFixed(2)} s, whole command`);
   print(`pull ${size}: whole command`, rate(bytes, median(pulls)), `${median(pulls).toFixed(2)} s`);
@@ -207,6 +219,10 @@ async function printFar(folder: string, sizes: Sizes): Promise<void> {
     });
   }
   const perSecond = `${(sizes.farBytes / MEBI / median(seconds)).toFixed(0)} MiB/s`;
-  print(`push ${sizes.farBytes / MEBI} MiB over a line of 40 ms round trip`, perSecond, "gRPC's own 64 KiB window allows 1.6 MiB/s a connection");
+  print(
+    `push ${sizes.farBytes / MEBI} MiB over a line of 40 ms round trip`,
+    perSecond,
+    "gRPC's own 64 KiB window allows 1.6 MiB/s a connection",
+  );
   rmSync(checkpoint, { recursive: true });
 }

@@ -88,7 +88,9 @@ describe(`clients killed ${KILLS} times (TRIBUTARY_TEST_SEED=${SEED})`, () => {
     const round = await cliOk<RoundJson>(['round', 'show', 'r'], { home, server: coordinator.address });
     expect(round.contributions.map(({ status }) => status)).toEqual(round.contributions.map(() => 'accepted'));
     expect(readdirSync(join(folder, 'data', 'incoming'))).toEqual([]);
-    process.stdout.write(`killed ${kills} times; ${((received - neededBytes) / 1e6).toFixed(1)} MB received beyond ${(neededBytes / 1e6).toFixed(1)}; seed ${SEED}\n`);
+    process.stdout.write(
+      `killed ${kills} times; ${((received - neededBytes) / 1e6).toFixed(1)} MB received beyond ${(neededBytes / 1e6).toFixed(1)}; seed ${SEED}\n`,
+    );
   });
 
   test('pulls go on where they were', { timeout: 60_000 + PULL_KILLS * 10_000 }, async () => {

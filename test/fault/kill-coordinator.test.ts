@@ -177,7 +177,13 @@ async function playRound(name: string, kills: number): Promise<Outcome> {
     const { model } = await cliOk<PullJson>([...patient, 'pull', 'r', '--out', join(scratch, 'out')], cli);
     const listed = await cliOk<ModelJson[]>(['base', 'list', '--all'], cli);
     expect(listed.map((entry) => entry.name).sort()).toEqual(['base', 'r']);
-    return { baseDigest: base.model.weightsDigest, weightsDigest: model.weightsDigest, manifestDigest: model.manifestDigest, pushes: [base, ...pushes], kills: killer.kills };
+    return {
+      baseDigest: base.model.weightsDigest,
+      weightsDigest: model.weightsDigest,
+      manifestDigest: model.manifestDigest,
+      pushes: [base, ...pushes],
+      kills: killer.kills,
+    };
   };
   try {
     return await Promise.race([steps(), killer.failed]);
@@ -191,7 +197,9 @@ async function playRound(name: string, kills: number): Promise<Outcome> {
 }
 
 describe(`a coordinator killed ${KILLS} times (TRIBUTARY_TEST_SEED=${SEED})`, () => {
-  test('publishes the same model, lists nothing half-made and is sent next to nothing twice', { timeout: 60_000 + KILLS * 10_000 }, async () => {
+  test('publishes the same model, lists nothing half-made and is sent next to nothing twice', {
+    timeout: 60_000 + KILLS * 10_000,
+  }, async () => {
     const undisturbed = await playRound('undisturbed', 0);
     expect(undisturbed.kills).toBe(0);
     for (const report of undisturbed.pushes) expect(report.sentBytes).toBe(report.totalBytes - report.savedBytes);

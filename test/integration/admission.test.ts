@@ -37,7 +37,11 @@ afterAll(async () => {
 });
 
 /** Expects the command to have failed with this code, its exit code, and these words in its fields. */
-function expectFailure(result: CliResult, code: ErrorCode, words: { what?: RegExp; where?: RegExp; expected?: RegExp; got?: RegExp; fix?: RegExp } = {}): void {
+function expectFailure(
+  result: CliResult,
+  code: ErrorCode,
+  words: { what?: RegExp; where?: RegExp; expected?: RegExp; got?: RegExp; fix?: RegExp } = {},
+): void {
   const error = errorOf(result);
   expect([error.code, result.code], result.stderr).toEqual([code, CATALOGUE[code].exit]);
   for (const [field, pattern] of Object.entries(words)) expect(error.details[field as keyof typeof words] ?? '', field).toMatch(pattern);
@@ -73,7 +77,12 @@ async function rowOf(contributor: string) {
 describe('another base', () => {
   test('by --base', async () => {
     const result = await pushChanged('by-flag', (tensors) => tensors, { flags: ['--base', 'other'] });
-    expectFailure(result, 'BASE_MISMATCH', { where: /base named in the push/, expected: /^base \([0-9a-f]{16}/, got: /^[0-9a-f]{16}/, fix: /pull base/ });
+    expectFailure(result, 'BASE_MISMATCH', {
+      where: /base named in the push/,
+      expected: /^base \([0-9a-f]{16}/,
+      got: /^[0-9a-f]{16}/,
+      fix: /pull base/,
+    });
     expect(await rowOf('by-flag')).toBe(undefined);
   });
 
@@ -88,10 +97,20 @@ describe('another base', () => {
 
 describe('another structure: refused before a byte is sent, and to be seen in the round', () => {
   const cases: [string, ErrorCode, (tensors: TestTensor[]) => TestTensor[], RegExp][] = [
-    ['shape', 'SHAPE_MISMATCH', (tensors) => tensors.map((tensor) => (tensor.name === 'b.weight' ? { ...tensor, shape: [160, 100] } : tensor)), /b\.weight/],
+    [
+      'shape',
+      'SHAPE_MISMATCH',
+      (tensors) => tensors.map((tensor) => (tensor.name === 'b.weight' ? { ...tensor, shape: [160, 100] } : tensor)),
+      /b\.weight/,
+    ],
     ['missing', 'TENSOR_MISSING', (tensors) => tensors.filter(({ name }) => name !== 'b.bias'), /b\.bias/],
     ['extra', 'TENSOR_EXTRA', (tensors) => [...tensors, { ...(tensors[0] as TestTensor), name: 'head.weight' }], /head\.weight/],
-    ['dtype', 'DTYPE_MISMATCH', (tensors) => tensors.map((tensor) => (tensor.name === 'a.weight' ? { ...tensor, dtype: 'I32' as const } : tensor)), /a\.weight/],
+    [
+      'dtype',
+      'DTYPE_MISMATCH',
+      (tensors) => tensors.map((tensor) => (tensor.name === 'a.weight' ? { ...tensor, dtype: 'I32' as const } : tensor)),
+      /a\.weight/,
+    ],
   ];
   test.each(cases)('%s', async (name, code, change, tensor) => {
     const before = await coordinator.metric('tributary_received_bytes_total');
@@ -112,7 +131,12 @@ describe('weights that are no numbers', () => {
     ['infinity', Number.NEGATIVE_INFINITY],
   ])('%s is put in quarantine', async (name, value) => {
     const result = await pushChanged(name, (tensors) => withValue(tensors, 4321, value));
-    expectFailure(result, 'NON_FINITE', { what: /a\.weight/, where: /4321.*of (nan|infinity)/, got: new RegExp(`${value}`), expected: /finite/ });
+    expectFailure(result, 'NON_FINITE', {
+      what: /a\.weight/,
+      where: /4321.*of (nan|infinity)/,
+      got: new RegExp(`${value}`),
+      expected: /finite/,
+    });
     expect(await rowOf(name)).toMatchObject({ status: 'quarantined', reason: { code: 'NON_FINITE' } });
     const { stdout } = await runCli(['round', 'show', 'r'], { ...cli, format: 'table' });
     expect(stdout).toMatch(new RegExp(`${name} is in quarantine: .*a\\.weight`));
@@ -139,7 +163,10 @@ describe('weights that are no numbers', () => {
 
 describe('names and states', () => {
   test('unknown round, base and model', async () => {
-    expectFailure(await runCli(['push', path('tuned'), '--round', 'nowhere'], cli), 'ROUND_NOT_FOUND', { what: /nowhere/, fix: /round list/ });
+    expectFailure(await runCli(['push', path('tuned'), '--round', 'nowhere'], cli), 'ROUND_NOT_FOUND', {
+      what: /nowhere/,
+      fix: /round list/,
+    });
     expectFailure(await runCli(['round', 'show', 'nowhere'], cli), 'ROUND_NOT_FOUND');
     expectFailure(await runCli(['round', 'watch', 'nowhere'], cli), 'ROUND_NOT_FOUND');
     expectFailure(await runCli(['round', 'create', '--base', 'nowhere'], cli), 'MODEL_NOT_FOUND', { what: /nowhere/, fix: /base list/ });
@@ -151,11 +178,16 @@ describe('names and states', () => {
   test('a closed round', async () => {
     await cliOk(['round', 'create', 'closed', '--base', 'base'], cli);
     await cliOk(['round', 'cancel', 'closed'], cli);
-    expectFailure(await runCli(['push', path('tuned'), '--round', 'closed', '--as', 'a'], cli), 'ROUND_CLOSED', { what: /closed is cancelled/ });
+    expectFailure(await runCli(['push', path('tuned'), '--round', 'closed', '--as', 'a'], cli), 'ROUND_CLOSED', {
+      what: /closed is cancelled/,
+    });
   });
 
   test('taken and unusable names', async () => {
-    expectFailure(await runCli(['base', 'push', path('tuned'), '--name', 'base'], cli), 'NAME_TAKEN', { what: /base/, expected: /same files/ });
+    expectFailure(await runCli(['base', 'push', path('tuned'), '--name', 'base'], cli), 'NAME_TAKEN', {
+      what: /base/,
+      expected: /same files/,
+    });
     expectFailure(await runCli(['base', 'push', path('tuned'), '--name', 'r'], cli), 'NAME_TAKEN');
     expectFailure(await runCli(['round', 'create', 'base', '--base', 'base'], cli), 'NAME_TAKEN');
     expectFailure(await runCli(['round', 'create', 'r', '--base', 'base'], cli), 'NAME_TAKEN');
@@ -165,7 +197,9 @@ describe('names and states', () => {
   });
 
   test('a round that cannot be', async () => {
-    expectFailure(await runCli(['round', 'create', '--base', 'base', '--deadline', '2001-01-01T00:00Z'], cli), 'USAGE', { what: /deadline/ });
+    expectFailure(await runCli(['round', 'create', '--base', 'base', '--deadline', '2001-01-01T00:00Z'], cli), 'USAGE', {
+      what: /deadline/,
+    });
     expectFailure(await runCli(['round', 'create', '--base', 'base', '--deadline', 'soon'], cli), 'USAGE', { expected: /90s/ });
     expectFailure(await runCli(['round', 'create', '--base', 'base', '--quorum', '1', '--min', '2'], cli), 'USAGE', { what: /quorum/ });
     writeFileSync(path('recipe.yaml'), 'merge_methd: linear\n');
@@ -207,7 +241,11 @@ describe('starting a coordinator', () => {
 
   test('keys and values the configuration does not know', async () => {
     writeFileSync(path('config.yaml'), 'lsten: 127.0.0.1:0\n');
-    expectFailure(await startFails(['--config', path('config.yaml')]), 'CONFIG_INVALID', { what: /lsten/, where: /config\.yaml/, expected: /listen/ });
+    expectFailure(await startFails(['--config', path('config.yaml')]), 'CONFIG_INVALID', {
+      what: /lsten/,
+      where: /config\.yaml/,
+      expected: /listen/,
+    });
     writeFileSync(path('config.yaml'), 'maxStreams: many\n');
     expectFailure(await startFails(['--config', path('config.yaml')]), 'CONFIG_INVALID', { what: /maxStreams/ });
     expectFailure(await startFails(['--config', path('no-such.yaml')]), 'CONFIG_INVALID', { where: /no-such\.yaml/ });
@@ -217,7 +255,10 @@ describe('starting a coordinator', () => {
 
   test("keys the client's configuration does not know", async () => {
     writeFileSync(path('client.yaml'), 'sever: 127.0.0.1:7070\n');
-    expectFailure(await runCli(['--config', path('client.yaml'), 'round', 'list'], { home }), 'CONFIG_INVALID', { what: /sever/, expected: /server/ });
+    expectFailure(await runCli(['--config', path('client.yaml'), 'round', 'list'], { home }), 'CONFIG_INVALID', {
+      what: /sever/,
+      expected: /server/,
+    });
   });
 });
 
@@ -261,7 +302,11 @@ describe('tokens', () => {
 
 describe('a full disk', () => {
   test('is told to the client, and the coordinator lives on', async () => {
-    const reserve = await CoordinatorProcess.start({ dataDir: path('reserved'), home, args: ['--config', configWith('reserveBytes: 9000000000000000')] });
+    const reserve = await CoordinatorProcess.start({
+      dataDir: path('reserved'),
+      home,
+      args: ['--config', configWith('reserveBytes: 9000000000000000')],
+    });
     try {
       const refused = await runCli(['base', 'push', path('base'), '--name', 'base'], { home, server: reserve.address });
       expectFailure(refused, 'DISK_FULL', { what: /room/, expected: /bytes free/, got: /bytes/ });

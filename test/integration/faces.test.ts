@@ -6,7 +6,7 @@ import { createChannel, createClient } from 'nice-grpc';
 import { HealthDefinition } from 'nice-grpc-server-health';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fineTune, makeBase, writeSingle } from '../support/checkpoints.js';
-import { cliOk, type CliOptions, type ModelJson, type PushJson, type RoundJson, startCli } from '../support/cli.js';
+import { type CliOptions, cliOk, type ModelJson, type PushJson, type RoundJson, startCli } from '../support/cli.js';
 import { CoordinatorProcess } from '../support/coordinator-process.js';
 import { startDelayProxy } from '../support/delay-proxy.js';
 import { eventually } from '../support/eventually.js';

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseSafetensorsHeader } from '../../shared/formats/safetensors-header.js';
 import { decodeFloats, FEW_CHUNKS, fineTune, makeBase, makeDelta, TINY, writeSharded, writeSingle } from '../support/checkpoints.js';
 import {
-  cliOk,
   type ContributionJson,
+  cliOk,
   errorOf,
   type ModelJson,
   type PullJson,
@@ -40,7 +40,9 @@ function readModel(file: string): Map<string, TestTensor> {
   const bytes = readFileSync(file);
   const headerBytes = Number(bytes.readBigUInt64LE(0));
   const { tensors } = parseSafetensorsHeader(bytes.subarray(8, 8 + headerBytes), { fileSizeBytes: bytes.length, where: file });
-  return new Map(tensors.map((tensor) => [tensor.name, { ...tensor, bytes: bytes.subarray(tensor.offset, tensor.offset + tensor.sizeBytes) }]));
+  return new Map(
+    tensors.map((tensor) => [tensor.name, { ...tensor, bytes: bytes.subarray(tensor.offset, tensor.offset + tensor.sizeBytes) }]),
+  );
 }
 
 async function show(name: string): Promise<RoundJson> {
@@ -87,11 +89,13 @@ describe('a round from its base to its model', () => {
     pushed['b'] = await cliOk(['push', path('b'), '--round', 'first', '--as', 'b', '--samples', '300', '--steps', '7'], cli());
     pushed['c'] = await cliOk(['push', path('c'), '--round', 'first', '--as', 'c', '--samples', '200', '--kind', 'delta'], cli());
     const round = await show('first');
-    expect(round.contributions.map(({ contributor, status, kind, samples, steps }) => [contributor, status, kind, samples, steps])).toEqual([
-      ['a', 'accepted', 'full', 100, null],
-      ['b', 'accepted', 'full', 300, 7],
-      ['c', 'accepted', 'delta', 200, null],
-    ]);
+    expect(round.contributions.map(({ contributor, status, kind, samples, steps }) => [contributor, status, kind, samples, steps])).toEqual(
+      [
+        ['a', 'accepted', 'full', 100, null],
+        ['b', 'accepted', 'full', 300, 7],
+        ['c', 'accepted', 'delta', 200, null],
+      ],
+    );
   });
 
   test('unchanged tensors are never sent', () => {
@@ -112,9 +116,16 @@ describe('a round from its base to its model', () => {
 
   test('the norms are those of the task vectors', async () => {
     const round = await show('first');
-    const normOf = (name: string): number => (round.contributions.find(({ contributor }) => contributor === name) as ContributionJson).taskVectorNorm;
+    const normOf = (name: string): number =>
+      (round.contributions.find(({ contributor }) => contributor === name) as ContributionJson).taskVectorNorm;
     const square = (delta: (tensor: TestTensor, index: number) => Float32Array): number =>
-      Math.sqrt(base.reduce((sum, tensor, index) => (tensor.dtype === 'I64' ? sum : sum + delta(tensor, index).reduce((inner, value) => inner + value * value, 0)), 0));
+      Math.sqrt(
+        base.reduce(
+          (sum, tensor, index) =>
+            tensor.dtype === 'I64' ? sum : sum + delta(tensor, index).reduce((inner, value) => inner + value * value, 0),
+          0,
+        ),
+      );
     const difference = (tuned: readonly TestTensor[]) => (tensor: TestTensor, index: number) => {
       const old = decodeFloats(tensor);
       return decodeFloats(tuned[index] as TestTensor).map((value, at) => Math.fround(value - (old[at] as number)));
@@ -131,7 +142,12 @@ describe('a round from its base to its model', () => {
     const head = lines.find((line) => line.startsWith('contributor')) as string;
     expect(head.trim().split(/\s{2,}/)).toEqual(['contributor', 'status', 'kind', 'samples', 'steps', 'norm', 'sent', 'saved']);
     const row = lines.find((line) => line.startsWith('b ')) as string;
-    expect(row.trim().split(/\s{2,}/).slice(0, 5)).toEqual(['b', 'accepted', 'full', '300', '7']);
+    expect(
+      row
+        .trim()
+        .split(/\s{2,}/)
+        .slice(0, 5),
+    ).toEqual(['b', 'accepted', 'full', '300', '7']);
     expect(stdout).toContain('3 of 4 contributors accepted');
   });
 
@@ -162,13 +178,9 @@ describe('a round from its base to its model', () => {
         expect(Buffer.from(result.bytes).equals(tensor.bytes), tensor.name).toBe(true);
         return;
       }
-      const [old, a, b, c, got] = [tensor, tunedA[index], tunedB[index], deltaC[index], result].map((one) => decodeFloats(one as TestTensor)) as [
-        Float32Array,
-        Float32Array,
-        Float32Array,
-        Float32Array,
-        Float32Array,
-      ];
+      const [old, a, b, c, got] = [tensor, tunedA[index], tunedB[index], deltaC[index], result].map((one) =>
+        decodeFloats(one as TestTensor),
+      ) as [Float32Array, Float32Array, Float32Array, Float32Array, Float32Array];
       const tolerance = tensor.dtype === 'BF16' ? 2 ** -8 : 1e-6;
       let worst = 0;
       for (let at = 0; at < old.length; at++) {
@@ -186,22 +198,31 @@ describe('a round from its base to its model', () => {
     await cliOk(['pull', model.weightsDigest.slice(0, 12), '--out', path('by-prefix')], cli());
     const files = ['model.safetensors', 'config.json', 'README.md'];
     for (const other of ['by-digest', 'by-prefix', 'merged']) {
-      for (const file of files) expect(readFileSync(join(path(other), file)).equals(readFileSync(join(path('by-name'), file))), `${other}/${file}`).toBe(true);
+      for (const file of files)
+        expect(readFileSync(join(path(other), file)).equals(readFileSync(join(path('by-name'), file))), `${other}/${file}`).toBe(true);
     }
     const origin = JSON.parse(readFileSync(join(path('by-name'), 'tributary.json'), 'utf8')) as Record<string, unknown>;
     expect(origin).toMatchObject({ model: 'first', weights_digest: model.weightsDigest, version: 1 });
     await cliOk(['pull', 'llama', '--out', path('base-back')], cli());
-    expect(readFileSync(join(path('base-back'), 'model.safetensors')).equals(readFileSync(join(path('base'), 'model.safetensors')))).toBe(true);
+    expect(readFileSync(join(path('base-back'), 'model.safetensors')).equals(readFileSync(join(path('base'), 'model.safetensors')))).toBe(
+      true,
+    );
   });
 
   test('a published model is the base of a next round', async () => {
     await cliOk(['round', 'create', 'second', '--base', 'first', '--quorum', '1'], cli());
-    const report = await cliOk<PushJson>(['push', path('merged'), '--round', 'second', '--as', 'a', '--base', path('merged'), '--samples', '1'], cli());
+    const report = await cliOk<PushJson>(
+      ['push', path('merged'), '--round', 'second', '--as', 'a', '--base', path('merged'), '--samples', '1'],
+      cli(),
+    );
     expect(report.sentBytes).toBeLessThan(1000);
     const round = await cliOk<RoundJson>(['round', 'watch', 'second'], cli());
     expect(round.state).toBe('published');
     const models = await cliOk<ModelJson[]>(['base', 'list', '--all'], cli());
-    const [second, first] = ['second', 'first'].map((name) => models.find((model) => model.name === name) as ModelJson) as [ModelJson, ModelJson];
+    const [second, first] = ['second', 'first'].map((name) => models.find((model) => model.name === name) as ModelJson) as [
+      ModelJson,
+      ModelJson,
+    ];
     expect(second.version).toBe(2);
     expect(second.weightsDigest).toBe(first.weightsDigest);
   });

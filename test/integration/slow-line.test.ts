@@ -50,7 +50,11 @@ test('over 40 ms a push and a pull have far more than 64 KiB on their way', asyn
     onDownload: flight.download.saw,
   });
   const connection = connect({ server: line.address });
-  const patience = { withoutProgressMs: 10_000, signal: AbortSignal.timeout(50_000), onRetry: (error: Error) => expect.unreachable(error.message) };
+  const patience = {
+    withoutProgressMs: 10_000,
+    signal: AbortSignal.timeout(50_000),
+    onRetry: (error: Error) => expect.unreachable(error.message),
+  };
   try {
     await push(connection, described, { target: baseTarget('model'), patience, onProgress: () => {}, onVerifying: () => {} });
     expect(flight.upload.most()).toBeGreaterThan(50 * DEFAULT_WINDOW_BYTES);

@@ -45,7 +45,14 @@ async function freshCheckpoint(): Promise<DescribedArtifact> {
 }
 
 async function openRound(name: string): Promise<void> {
-  await running.connection.rounds.createRound({ name, base: 'base', recipe: 'merge_method: fedavg\n', quorum: 0, minContributions: 1, deadline: undefined });
+  await running.connection.rounds.createRound({
+    name,
+    base: 'base',
+    recipe: 'merge_method: fedavg\n',
+    quorum: 0,
+    minContributions: 1,
+    deadline: undefined,
+  });
 }
 
 /** The largest chunk of those missing: one that comes in several pieces. */
@@ -85,7 +92,10 @@ describe('chunks', () => {
       if (digest === victim || digest === smallVictim) bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 1;
       return bytes;
     };
-    const answers = await writeAll(connection, missing.flatMap((digest) => pieces(uploadId, digest, damage(digest))));
+    const answers = await writeAll(
+      connection,
+      missing.flatMap((digest) => pieces(uploadId, digest, damage(digest))),
+    );
     expect(answers.size).toBe(missing.length);
     for (const [digest, state] of answers) {
       expect(state).toBe(digest === victim || digest === smallVictim ? ChunkState.DIGEST_MISMATCH : ChunkState.DURABLE);
@@ -192,7 +202,11 @@ describe('chunks', () => {
     try {
       const report = await push(connection, described, {
         target: contributionTarget('flip', 'a'),
-        patience: { withoutProgressMs: 10_000, signal: new AbortController().signal, onRetry: (error) => expect.unreachable(error.message) },
+        patience: {
+          withoutProgressMs: 10_000,
+          signal: new AbortController().signal,
+          onRetry: (error) => expect.unreachable(error.message),
+        },
         onProgress: () => {},
         onVerifying: () => {},
       });
@@ -335,7 +349,10 @@ describe('manifests', () => {
     const described = await describeForTest(writeSingle(join(folder, 'tiny-2'), makeBase(8, TINY)));
     const manifest = Manifest.decode(described.manifest);
     const change = (patch: object): Uint8Array =>
-      Manifest.encode({ ...manifest, files: manifest.files.map((file) => (file.path.endsWith('.safetensors') ? { ...file, ...patch } : file)) }).finish();
+      Manifest.encode({
+        ...manifest,
+        files: manifest.files.map((file) => (file.path.endsWith('.safetensors') ? { ...file, ...patch } : file)),
+      }).finish();
     const digest = fromHex(described.artifact.manifestDigest);
     await expectError('MANIFEST_INVALID', () => beginWith(change({ chunkDigests: new Uint8Array(31) }), digest));
     await expectError('SAFETENSORS_OFFSETS_INVALID', () => beginWith(change({ sizeBytes: 5_000_000n }), digest));

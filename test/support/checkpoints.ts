@@ -55,7 +55,15 @@ export function makeBase(seed: number, specs: readonly Spec[] = MANY_CHUNKS): Te
   return specs.map(({ name, dtype, shape }) => {
     const count = countOf(shape);
     if (dtype === 'I64') return { name, dtype, shape, bytes: bytesOf(BigInt64Array.from({ length: count }, (_, index) => BigInt(index))) };
-    return { name, dtype, shape, bytes: encodeFloats(dtype, fill(count, () => random() - 0.5)) };
+    return {
+      name,
+      dtype,
+      shape,
+      bytes: encodeFloats(
+        dtype,
+        fill(count, () => random() - 0.5),
+      ),
+    };
   });
 }
 
@@ -129,7 +137,10 @@ export function writeSharded(folder: string, tensors: readonly TestTensor[], sha
     for (const tensor of own) weightMap[tensor.name] = name;
   }
   const totalSize = tensors.reduce((sum, tensor) => sum + tensor.bytes.length, 0);
-  writeFileSync(join(folder, 'model.safetensors.index.json'), JSON.stringify({ metadata: { total_size: totalSize }, weight_map: weightMap }));
+  writeFileSync(
+    join(folder, 'model.safetensors.index.json'),
+    JSON.stringify({ metadata: { total_size: totalSize }, weight_map: weightMap }),
+  );
   return folder;
 }
 

@@ -1,6 +1,6 @@
 /** The `tributary` command as people run it: a process of its own, with its own home. */
 import type { ChildProcess } from 'node:child_process';
-import { cleanEnvironment, CLI_PATH, spawnTracked, within } from './processes.js';
+import { CLI_PATH, cleanEnvironment, spawnTracked, within } from './processes.js';
 
 export interface CliResult {
   /** Exit code; null when a signal ended it. */
@@ -60,7 +60,10 @@ export interface PullJson {
 }
 
 /** The error document of a command that failed. */
-export function errorOf(result: CliResult): { code: string; details: { what: string; where?: string; expected?: string; got?: string; fix?: string } } {
+export function errorOf(result: CliResult): {
+  code: string;
+  details: { what: string; where?: string; expected?: string; got?: string; fix?: string };
+} {
   const { error } = (result.json ?? {}) as { error?: ReturnType<typeof errorOf> };
   if (error === undefined) throw new Error(`no error document; exit code ${result.code}\n${result.stdout}\n${result.stderr}`);
   return error;

@@ -1,7 +1,7 @@
 /** A real coordinator in a process of its own, to be killed and started again on the same ports and data. */
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { cleanEnvironment, CLI_PATH, spawnTracked, within } from './processes.js';
+import { CLI_PATH, cleanEnvironment, spawnTracked, within } from './processes.js';
 
 export interface CoordinatorOptions {
   readonly dataDir: string;
@@ -56,11 +56,26 @@ export class CoordinatorProcess {
   /** First time on free ports, later on the same ones. */
   async start(): Promise<void> {
     const { dataDir, home, args = [], env, fileLimitKib } = this.#options;
-    const command = [CLI_PATH, '--quiet', 'coordinator', '--data', dataDir, '--listen', this.address, '--http', `127.0.0.1:${this.httpPort}`, ...args];
+    const command = [
+      CLI_PATH,
+      '--quiet',
+      'coordinator',
+      '--data',
+      dataDir,
+      '--listen',
+      this.address,
+      '--http',
+      `127.0.0.1:${this.httpPort}`,
+      ...args,
+    ];
     const child =
       fileLimitKib === undefined
         ? spawnTracked(process.execPath, command, cleanEnvironment(home, env))
-        : spawnTracked('/bin/sh', ['-c', `ulimit -f ${fileLimitKib * 2}; trap '' XFSZ; exec "$@"`, 'sh', process.execPath, ...command], cleanEnvironment(home, env));
+        : spawnTracked(
+            '/bin/sh',
+            ['-c', `ulimit -f ${fileLimitKib * 2}; trap '' XFSZ; exec "$@"`, 'sh', process.execPath, ...command],
+            cleanEnvironment(home, env),
+          );
     this.#child = child;
     this.#listening = undefined;
     let stderr = '';

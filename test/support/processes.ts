@@ -42,5 +42,12 @@ export async function within<T>(timeoutMs: number, what: string, promise: Promis
 /** Environment of a child: nothing of the developer's own configuration gets in. */
 export function cleanEnvironment(home: string, more: Readonly<Record<string, string>> = {}): Record<string, string> {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TRIBUTARY_|XDG_)/.test(name)));
-  return { ...(inherited as Record<string, string>), HOME: home, XDG_CONFIG_HOME: `${home}/config`, XDG_CACHE_HOME: `${home}/cache`, NO_COLOR: '1', ...more };
+  return {
+    ...(inherited as Record<string, string>),
+    HOME: home,
+    XDG_CONFIG_HOME: `${home}/config`,
+    XDG_CACHE_HOME: `${home}/cache`,
+    NO_COLOR: '1',
+    ...more,
+  };
 }

@@ -2,11 +2,17 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { connect, type Connection } from '../../client/api/connection.js';
+import { type Connection, connect } from '../../client/api/connection.js';
 import { type DescribedArtifact, describeFolder } from '../../client/push/describe.js';
 import { loadConfig } from '../../coordinator/config.js';
 import { type Coordinator, startCoordinator } from '../../coordinator/coordinator.js';
-import { type BeginHeader, type BeginRequest, type BeginResponse, WriteRequest, type WriteResponse } from '../../shared/generated/tributary/v1/transfers.js';
+import {
+  type BeginHeader,
+  type BeginRequest,
+  type BeginResponse,
+  WriteRequest,
+  type WriteResponse,
+} from '../../shared/generated/tributary/v1/transfers.js';
 import type { ContributionKind } from '../../shared/merge/types.js';
 import type { EncodedWrite } from '../../shared/transfer/write-codec.js';
 import { fromHex, toHex } from '../../shared/util/hex.js';
@@ -21,7 +27,10 @@ export interface InProcess {
 export async function startInProcess(folder: string, flags: Readonly<Record<string, unknown>> = {}): Promise<InProcess> {
   const dataDir = join(folder, 'data');
   mkdirSync(dataDir, { recursive: true });
-  const config = loadConfig({ environment: {}, flags: { data: dataDir, listen: '127.0.0.1:0', http: '127.0.0.1:0', threads: 1, ...flags } });
+  const config = loadConfig({
+    environment: {},
+    flags: { data: dataDir, listen: '127.0.0.1:0', http: '127.0.0.1:0', threads: 1, ...flags },
+  });
   const coordinator = await startCoordinator(config, pino({ level: 'silent' }));
   const connection = connect({ server: `127.0.0.1:${coordinator.grpcPort}` });
   return {
@@ -51,7 +60,11 @@ export async function begin(connection: Connection, described: DescribedArtifact
   return connection.transfers.begin(beginRequests(described.manifest, fromHex(described.artifact.manifestDigest), target));
 }
 
-export async function* beginRequests(manifest: Uint8Array, digest: Uint8Array, target: BeginHeader['target']): AsyncGenerator<BeginRequest> {
+export async function* beginRequests(
+  manifest: Uint8Array,
+  digest: Uint8Array,
+  target: BeginHeader['target'],
+): AsyncGenerator<BeginRequest> {
   yield { part: { $case: 'header', value: { target, manifestDigest: digest } } };
   for (let offset = 0; offset < manifest.length; offset += 1 << 20) {
     yield { part: { $case: 'manifestPart', value: manifest.subarray(offset, offset + (1 << 20)) } };

@@ -1,6 +1,5 @@
 /** The life of a round: the words of SPEC.md, the table in code and what the database does are one and the same. */
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type RoundNotice, RoundStore } from '../../coordinator/rounds/round-store.js';
@@ -15,7 +14,12 @@ test("SPEC.md's table is the table of states.ts", () => {
   const rows = readFileSync(SPEC, 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('|'))
-    .map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()));
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
   const [head = [], , ...body] = rows.slice(0, ROUND_EVENTS.length + 2);
   expect(head.slice(1)).toEqual([...ROUND_STATES]);
   expect(body.map(([event]) => event)).toEqual([...ROUND_EVENTS]);
@@ -168,7 +172,8 @@ describe('the database follows the table', () => {
   test.each([0, 2, 3])('with a quorum of %i, whatever happens', (quorum) => {
     fc.assert(
       fc.property(fc.commands([step.map((one) => new StepCommand(one, quorum))], { maxCommands: 25 }), (commands) => {
-        fc.modelRun(() => ({ model: { state: 'open', accepted: new Set<string>() }, real: new Real(`r${rounds++}`, quorum) }), commands);
+        const model: Model = { state: 'open', accepted: new Set() };
+        fc.modelRun(() => ({ model, real: new Real(`r${rounds++}`, quorum) }), commands);
       }),
       { numRuns: 60 },
     );
