@@ -85,7 +85,11 @@ function readSettings(path: string, required: boolean): Record<string, unknown> 
   try {
     value = parse(text) ?? {};
   } catch (error) {
-    throw new TributaryError('CONFIG_INVALID', { what: `The config file is not YAML: ${(error as Error).message}`, where: path }, { cause: error });
+    throw new TributaryError(
+      'CONFIG_INVALID',
+      { what: `The config file is not YAML: ${(error as Error).message}`, where: path },
+      { cause: error },
+    );
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new TributaryError('CONFIG_INVALID', { what: 'The config file is not a mapping', where: path, expected: 'key: value lines' });

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { toTributaryError, TributaryError } from '../shared/errors/tributary-error.js';
+import { TributaryError, toTributaryError } from '../shared/errors/tributary-error.js';
 
 const address = z
   .string()
@@ -23,7 +23,10 @@ const schema = z.strictObject({
   /** Parallel Write streams a client is told to use. */
   maxStreams: z.int().min(1).max(32).default(4),
   /** Bytes of disk never given to uploads. */
-  reserveBytes: z.int().min(0).default(256 * 1024 * 1024),
+  reserveBytes: z
+    .int()
+    .min(0)
+    .default(256 * 1024 * 1024),
   /** Contributor (or `operator`) to secret. Empty: anyone may call and is who they say. */
   tokens: z.record(z.string(), z.string().min(8, 'expected a token of at least 8 characters')).default({}),
   /** PEM files. Without them the coordinator speaks plain HTTP/2. */
@@ -76,7 +79,15 @@ function readConfigFile(path: string): Record<string, unknown> {
     if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch (error) {
     const cause = toTributaryError(error, path);
-    throw new TributaryError('CONFIG_INVALID', { what: 'The configuration file cannot be read', where: path, got: cause.message }, { cause: error });
+    throw new TributaryError(
+      'CONFIG_INVALID',
+      { what: 'The configuration file cannot be read', where: path, got: cause.message },
+      { cause: error },
+    );
   }
-  throw new TributaryError('CONFIG_INVALID', { what: 'The configuration file is not a mapping', where: path, expected: 'key: value lines' });
+  throw new TributaryError('CONFIG_INVALID', {
+    what: 'The configuration file is not a mapping',
+    where: path,
+    expected: 'key: value lines',
+  });
 }

@@ -25,7 +25,10 @@ export async function runCoordinator(flags: CoordinatorFlags): Promise<number> {
   const host = (address: string): string => address.slice(0, address.lastIndexOf(':'));
   const grpc = `${host(config.listen)}:${coordinator.grpcPort}`;
   const http = `http://${host(config.http)}:${coordinator.httpPort}`;
-  logger.info({ event: 'listening', grpc, http, data: config.data, threads: config.threads, tokens: Object.keys(config.tokens).length > 0 }, 'listening');
+  logger.info(
+    { event: 'listening', grpc, http, data: config.data, threads: config.threads, tokens: Object.keys(config.tokens).length > 0 },
+    'listening',
+  );
   if (process.stderr.isTTY) {
     process.stderr.write(`tributary ${VERSION}: gRPC on ${grpc}, metrics on ${http}/metrics, data in ${config.data}. Ctrl-C stops it.\n`);
   }

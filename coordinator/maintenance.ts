@@ -1,9 +1,11 @@
-/** What happens by the clock: deadlines, and giving up uploads nobody continues. */
-import { toTributaryError, TributaryError } from '../shared/errors/tributary-error.js';
+/** What happens by the clock: deadlines, giving up uploads nobody continues, freeing chunks nobody needs. */
+import { TributaryError, toTributaryError } from '../shared/errors/tributary-error.js';
 import type { Services } from './services.js';
+import { collectGarbage } from './store/collect.js';
 
 const DEADLINES_EVERY_MS = 500;
 const EXPIRY_EVERY_MS = 3600 * 1000;
+const COLLECT_EVERY_MS = 6 * 3600 * 1000;
 
 export function startMaintenance(services: Services): () => void {
   const guarded = (what: () => void) => (): void => {
@@ -13,10 +15,23 @@ export function startMaintenance(services: Services): () => void {
       services.logger.error({ err: error }, 'maintenance failed');
     }
   };
-  const deadlines = setInterval(guarded(() => closeOverdueRounds(services)), DEADLINES_EVERY_MS);
-  const expiry = setInterval(guarded(() => expireUploads(services)), EXPIRY_EVERY_MS);
+  const deadlines = setInterval(
+    guarded(() => closeOverdueRounds(services)),
+    DEADLINES_EVERY_MS,
+  );
+  const expiry = setInterval(
+    guarded(() => expireUploads(services)),
+    EXPIRY_EVERY_MS,
+  );
+  const garbage = setInterval(() => {
+    collectGarbage(services).then(
+      (collected) => services.logger.info(collected, 'freed chunks that nothing needs'),
+      (error: unknown) => services.logger.error({ err: error }, 'freeing chunks failed'),
+    );
+  }, COLLECT_EVERY_MS);
   expireUploads(services);
   return () => {
+    clearInterval(garbage);
     clearInterval(deadlines);
     clearInterval(expiry);
   };

@@ -1,5 +1,6 @@
 /** What the handlers work with. Built once by coordinator.ts; no module keeps state of its own outside of it. */
 import type { Logger } from 'pino';
+import { Semaphore } from '../shared/util/semaphore.js';
 import type { CoordinatorConfig } from './config.js';
 import { ModelStore } from './models/model-store.js';
 import { Names } from './models/names.js';
@@ -22,6 +23,8 @@ export interface Services {
   readonly uploads: UploadStore;
   readonly hub: RoundHub;
   readonly metrics: Metrics;
+  /** Held while an upload is opened, and while garbage is collected: never both. */
+  readonly opening: Semaphore;
   /** Finalize calls under way, by upload. */
   readonly finalizing: Map<string, Promise<void>>;
   /** Aborted when the process begins to stop. */
@@ -50,6 +53,7 @@ export function createServices(
     uploads: new UploadStore(db, nowMs),
     hub,
     metrics: createMetrics({ rounds: () => rounds.countByState(), contributions: () => rounds.countContributions() }),
+    opening: new Semaphore(1),
     finalizing: new Map(),
     stopping,
   };

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { ChannelCredentials, Client as GrpcClient } from '@grpc/grpc-js';
 import { type Client, type ClientMiddlewareCall, createChannel, createClientFactory } from 'nice-grpc';
 import { type CallOptions, ClientError, Metadata } from 'nice-grpc-common';
-import { TributaryError } from '../../shared/errors/tributary-error.js';
+import type { TributaryError } from '../../shared/errors/tributary-error.js';
 import { ModelServiceDefinition } from '../../shared/generated/tributary/v1/models.js';
 import { RoundServiceDefinition } from '../../shared/generated/tributary/v1/rounds.js';
 import { TransferServiceDefinition } from '../../shared/generated/tributary/v1/transfers.js';

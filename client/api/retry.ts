@@ -10,7 +10,7 @@ export interface Patience {
 }
 
 const FIRST_DELAY_MS = 200;
-const LONGEST_DELAY_MS = 5_000;
+const LONGEST_DELAY_MS = 2_000;
 
 /**
  * Runs `attempt` until it succeeds, fails for good, or nothing moved for `withoutProgressMs`.

@@ -1,6 +1,6 @@
 /** What commands that talk to a coordinator get. */
 import type { Command } from 'commander';
-import { connect, type Connection } from '../api/connection.js';
+import { type Connection, connect } from '../api/connection.js';
 import type { Patience } from '../api/retry.js';
 import { type ClientSettings, loadSettings } from '../settings.js';
 import { type LocalContext, localContextOf } from './local-context.js';

@@ -35,7 +35,8 @@ export async function runDemo(context: LocalContext, out: string | undefined, ke
   const optionsOf = (who: string): ChildOptions => ({ environment, logFile: join(dir, 'logs', `${who}.log`), signal: context.signal });
   const demo: Demo = {
     dir,
-    say: (who, what) => context.io.line(`${`${((performance.now() - startedMs) / 1000).toFixed(1)} s`.padStart(7)}  ${who.padEnd(12)} ${what}`),
+    say: (who, what) =>
+      context.io.line(`${`${((performance.now() - startedMs) / 1000).toFixed(1)} s`.padStart(7)}  ${who.padEnd(16)} ${what}`),
     run: (who, args) => runTributary(args, optionsOf(who)),
   };
   const coordinator = await startCoordinatorProcess(join(dir, 'coordinator'), optionsOf('coordinator'));
@@ -91,14 +92,17 @@ async function prepare(demo: Demo): Promise<DemoRound[]> {
   demo.say('base', `trained on ${samples} real digits and registered as ${BASE_NAME}`);
   const rounds: DemoRound[] = [];
   for (const recipe of DEMO_PLAN.recipes) {
-    const name = recipe.name.replace(/[^A-Za-z0-9]+/g, '-');
+    const name = recipe.name.split(' ')[0] as string;
     const file = join(demo.dir, `${name}.yml`);
     writeFileSync(file, recipe.yaml);
     const quorum = `${DEMO_PLAN.contributors.length}`;
     await demo.run('rounds', ['round', 'create', name, '--base', BASE_NAME, '--recipe', file, '--quorum', quorum]);
     rounds.push({ name, recipe });
   }
-  demo.say('rounds', `${rounds.map(({ name }) => name).join(', ')}: each merges by itself when ${DEMO_PLAN.contributors.length} teams are in`);
+  demo.say(
+    'rounds',
+    `${rounds.map(({ name }) => name).join(', ')}: each merges by itself when ${DEMO_PLAN.contributors.length} teams are in`,
+  );
   return rounds;
 }
 
@@ -118,7 +122,10 @@ async function contribute(demo: Demo, contributor: DemoContributor, rounds: read
     sent += pushed.sentBytes;
     saved += pushed.savedBytes;
   }
-  demo.say(name, `fine-tuned on ${report.samples} ${domain} digits (${report.steps} steps); pushed to ${rounds.length} rounds: ${formatBytes(sent)} sent, ${formatBytes(saved)} saved`);
+  demo.say(
+    name,
+    `fine-tuned on ${report.samples} ${domain} digits (${report.steps} steps); pushed to ${rounds.length} rounds: ${formatBytes(sent)} sent, ${formatBytes(saved)} saved`,
+  );
 }
 
 /** Waits for a round's model and pulls it. */
@@ -131,12 +138,19 @@ async function collect(demo: Demo, round: DemoRound): Promise<ScoredFolder> {
 }
 
 async function measure(demo: Demo, merged: readonly ScoredFolder[]): Promise<ScoreTable> {
-  const single = DEMO_PLAN.contributors.map(({ name }): ScoredFolder => ({ name, role: 'contribution', folder: join(demo.dir, 'models', name) }));
+  const single = DEMO_PLAN.contributors.map(
+    ({ name }): ScoredFolder => ({ name, role: 'contribution', folder: join(demo.dir, 'models', name) }),
+  );
   const folders: ScoredFolder[] = [{ name: 'base', role: 'base', folder: join(demo.dir, 'models', 'base') }, ...single, ...merged];
   const rows: ScoreRow[] = [];
   let split: ScoreTable['split'] = 'test';
   for (const { name, role, folder } of folders) {
-    const evaluation = await demo.run<Omit<ScoreRow, 'name' | 'role'> & { split: ScoreTable['split'] }>('evaluate', ['train', 'evaluate', '--model', folder]);
+    const evaluation = await demo.run<Omit<ScoreRow, 'name' | 'role'> & { split: ScoreTable['split'] }>('evaluate', [
+      'train',
+      'evaluate',
+      '--model',
+      folder,
+    ]);
     split = evaluation.split;
     rows.push({ name, role, scores: evaluation.scores, average: evaluation.average, worst: evaluation.worst });
   }
@@ -144,11 +158,15 @@ async function measure(demo: Demo, merged: readonly ScoredFolder[]): Promise<Sco
 }
 
 function verdict(table: ScoreTable): string {
-  const best = (role: ScoreRow['role']): ScoreRow => table.rows.filter((row) => row.role === role).reduce((a, b) => (b.average > a.average ? b : a));
-  const [merged, single] = [best('merged'), best('contribution')];
+  const best = (role: ScoreRow['role'], by: 'average' | 'worst'): ScoreRow =>
+    table.rows.filter((row) => row.role === role).reduce((a, b) => (b[by] > a[by] ? b : a));
   const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
-  const compared = merged.average > single.average ? 'better' : 'NOT better';
-  return `On average over everyone's digits the best merge (${merged.name}, ${percent(merged.average)}) is ${compared} than the best single model (${single.name}, ${percent(single.average)}).`;
+  const line = (by: 'average' | 'worst', words: string): string => {
+    const [merged, single] = [best('merged', by), best('contribution', by)];
+    const compared = merged[by] > single[by] ? 'better' : 'NOT better';
+    return `${words} the best merge (${merged.name}, ${percent(merged[by])}) is ${compared} than the best single contribution (${single.name}, ${percent(single[by])}).`;
+  };
+  return `${line('average', "On average over everyone's digits")}\n${line('worst', "On everyone's worst case")}`;
 }
 
 /** Two at a time: as many as the smallest machine has cores. */

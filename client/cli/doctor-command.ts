@@ -1,6 +1,7 @@
 /** `tributary doctor`: what runs here, how fast, within which limits, and whether the coordinator answers. */
 import { createRequire } from 'node:module';
 import { cpus, freemem, totalmem } from 'node:os';
+import { toTributaryError } from '../../shared/errors/tributary-error.js';
 import { MAX_HEADER_BYTES } from '../../shared/formats/safetensors-header.js';
 import { measureKernels } from '../../shared/kernels/measure.js';
 import { MAX_MANIFEST_BYTES } from '../../shared/transfer/artifact.js';
@@ -27,7 +28,7 @@ export async function runDoctor(context: CommandContext): Promise<void> {
     cores: cpus().length,
     threads: context.threads,
     memoryBytes: { total: totalmem(), free: freemem() },
-    mergeEngine: { kind: 'wasm-simd', sumGigabytesPerSecond: kernels.gigabytesPerSecond },
+    mergeEngine: { kind: 'wasm-simd', normGigabytesPerSecond: kernels.gigabytesPerSecond },
     trainer,
     coordinator,
     config: process.env['TRIBUTARY_CONFIG'] ?? defaultConfigPath(process.env),
@@ -36,7 +37,7 @@ export async function runDoctor(context: CommandContext): Promise<void> {
   const lines = [
     `tributary    ${VERSION} on Node ${process.version}, ${document.platform}, grpc-js ${document.grpc}`,
     `machine      ${document.cores} cores (${context.threads} threads used), ${formatBytes(totalmem())} memory, ${formatBytes(freemem())} free`,
-    `merge engine WebAssembly SIMD, ${kernels.gigabytesPerSecond.toFixed(1)} GB/s of bf16 a core in cache`,
+    `merge engine WebAssembly SIMD; norms of bf16 task vectors at ${kernels.gigabytesPerSecond.toFixed(1)} GB/s a core, in cache`,
     `trainer      ${trainer.backend} ${trainer.version}: ${trainer.reason}`,
     `coordinator  ${coordinator.server}: ${coordinator.answer}`,
     `config       ${document.config}`,
@@ -49,10 +50,17 @@ async function askCoordinator(context: CommandContext): Promise<{ server: string
   const connection = connect(context.settings);
   const startedMs = performance.now();
   try {
-    await connection.rounds.listRounds({ pageSize: 1 }, { signal: AbortSignal.any([context.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]) });
+    await connection.rounds.listRounds(
+      { pageSize: 1 },
+      { signal: AbortSignal.any([context.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]) },
+    );
     return { server: connection.server, reachable: true, answer: `answers in ${(performance.now() - startedMs).toFixed(0)} ms` };
   } catch (error) {
-    return { server: connection.server, reachable: false, answer: `does not answer (${(error as Error).message})` };
+    return {
+      server: connection.server,
+      reachable: false,
+      answer: `does not answer [${toTributaryError(error).code}]; not needed for offline merges`,
+    };
   } finally {
     connection.close();
   }

@@ -5,9 +5,14 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { CATALOGUE, EXIT_CODE } from '../../shared/errors/catalogue.js';
-import { toTributaryError, TributaryError } from '../../shared/errors/tributary-error.js';
+import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { VERSION } from '../../shared/version.js';
+import type { CommandContext } from './context.js';
 import { createIo, describeError } from './io.js';
+import type { LocalContext } from './local-context.js';
+import type { MergeFlags } from './merge-command.js';
+import type { PushFlags } from './push-command.js';
+import type { CreateFlags } from './round-command.js';
 import { wholeNumber } from './units.js';
 
 const interrupt = new AbortController();
@@ -15,7 +20,7 @@ let exitCode: number = EXIT_CODE.ok;
 
 /** Runs a command's body with its context. */
 function action<Args extends unknown[]>(
-  body: (context: import('./context.js').CommandContext, ...args: Args) => Promise<void>,
+  body: (context: CommandContext, ...args: Args) => Promise<void>,
 ): (...args: [...Args, Command]) => Promise<void> {
   return async (...all) => {
     const command = all.at(-1) as Command;
@@ -27,7 +32,7 @@ function action<Args extends unknown[]>(
 
 /** The same for commands that need no coordinator. */
 function localAction<Args extends unknown[]>(
-  body: (context: import('./local-context.js').LocalContext, ...args: Args) => Promise<void>,
+  body: (context: LocalContext, ...args: Args) => Promise<void>,
 ): (...args: [...Args, Command]) => Promise<void> {
   return async (...all) => {
     const { localContextOf } = await import('./local-context.js');
@@ -36,6 +41,18 @@ function localAction<Args extends unknown[]>(
 }
 
 const count = (flag: string, least = 0) => wholeNumber(flag, least);
+
+const EXAMPLES = `
+Examples:
+  tributary demo                                          a whole federation on this machine
+  tributary merge recipe.yml --out merged                 merge offline
+  tributary coordinator --data ./rounds                   run a coordinator
+  tributary base push ./llama --name llama                register a base
+  tributary round create spring --base llama --quorum 4   open a round
+  tributary push ./tuned --round spring --as alice --samples 3000
+  tributary pull spring --out ./merged
+
+Exit codes: 0 done, 1 defect, 2 usage or recipe, 3 unsound input, 4 refused, 5 unreachable, 6 disk or port, 130 stopped.`;
 
 function buildProgram(): Command {
   const program = new Command('tributary')
@@ -50,6 +67,7 @@ function buildProgram(): Command {
     .addOption(new Option('--format <format>', 'json: one document on stdout').choices(['table', 'json']).default('table'))
     .option('-q, --quiet', 'no progress, no notes', false)
     .configureHelp({ showGlobalOptions: true })
+    .addHelpText('after', EXAMPLES)
     .exitOverride()
     .configureOutput({ outputError: () => {} });
 
@@ -64,7 +82,7 @@ function buildProgram(): Command {
       const { config, threads } = command.optsWithGlobals<{ config?: string; threads?: number }>();
       // The coordinator is an entry point of its own: the process is handed over to it, client code never imports it.
       const entry = new URL('../../coordinator/main.js', import.meta.url).href;
-      const { runCoordinator } = (await import(entry)) as { runCoordinator(flags: object): Promise<number> };
+      const { runCoordinator } = (await import(entry)) as { runCoordinator: (flags: object) => Promise<number> };
       process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
       exitCode = await runCoordinator({ ...flags, config, threads });
     });
@@ -75,7 +93,11 @@ function buildProgram(): Command {
     .description('register a checkpoint as a base model')
     .argument('<dir>', 'checkpoint folder or safetensors file')
     .requiredOption('--name <name>', 'name of the base')
-    .action(action(async (context, dir: string, flags: { name: string }) => (await import('./push-command.js')).runBasePush(context, dir, flags.name)));
+    .action(
+      action(async (context, dir: string, flags: { name: string }) =>
+        (await import('./push-command.js')).runBasePush(context, dir, flags.name),
+      ),
+    );
   base
     .command('list')
     .description('list registered bases')
@@ -92,16 +114,24 @@ function buildProgram(): Command {
     .option('--as <contributor>', 'who contributes (default: config file, TRIBUTARY_CONTRIBUTOR, your user name)')
     .option('--samples <n>', 'training samples behind it (fedavg weighs by them)', count('--samples', 1))
     .option('--steps <n>', 'optimiser steps behind it', count('--steps', 1))
-    .addOption(new Option('--kind <kind>', 'full: fine-tuned weights; delta: already the difference to the base').choices(['full', 'delta']).default('full'))
+    .addOption(
+      new Option('--kind <kind>', 'full: fine-tuned weights; delta: already the difference to the base')
+        .choices(['full', 'delta'])
+        .default('full'),
+    )
     .option('--base <base>', 'what it was fine-tuned from (name, digest or pulled folder); refused if the round uses another')
-    .action(action(async (context, dir: string, flags: import('./push-command.js').PushFlags) => (await import('./push-command.js')).runPush(context, dir, flags)));
+    .action(action(async (context, dir: string, flags: PushFlags) => (await import('./push-command.js')).runPush(context, dir, flags)));
 
   program
     .command('pull')
     .description('fetch the model of a round, a base, or any model by digest')
     .argument('<name>', 'round, model or digest')
     .requiredOption('--out <dir>', 'folder to make')
-    .action(action(async (context, name: string, flags: { out: string }) => (await import('./pull-command.js')).runPull(context, name, flags.out)));
+    .action(
+      action(async (context, name: string, flags: { out: string }) =>
+        (await import('./pull-command.js')).runPull(context, name, flags.out),
+      ),
+    );
 
   program
     .command('merge')
@@ -111,7 +141,11 @@ function buildProgram(): Command {
     .option('--out <dir>', 'output folder')
     .option('--out-shard-size <bytes>', 'largest output file, like 5B, 500M, 2G (default 5G)')
     .option('--force', 'replace an earlier output of tributary', false)
-    .action(localAction(async (context, recipe: string, dir: string | undefined, flags: import('./merge-command.js').MergeFlags) => (await import('./merge-command.js')).runMerge(context, recipe, dir, flags)));
+    .action(
+      localAction(async (context, recipe: string, dir: string | undefined, flags: MergeFlags) =>
+        (await import('./merge-command.js')).runMerge(context, recipe, dir, flags),
+      ),
+    );
 
   program
     .command('rules')
@@ -129,7 +163,11 @@ function buildProgram(): Command {
     .description('a whole round on real digits: train, push, merge, pull, compare')
     .option('--out <dir>', 'where to leave models and logs (default: a new temporary folder)')
     .option('--keep', 'leave the coordinator running until Ctrl-C', false)
-    .action(localAction(async (context, flags: { out?: string; keep: boolean }) => (await import('./demo-command.js')).runDemo(context, flags.out, flags.keep)));
+    .action(
+      localAction(async (context, flags: { out?: string; keep: boolean }) =>
+        (await import('./demo-command.js')).runDemo(context, flags.out, flags.keep),
+      ),
+    );
 
   // Listed here for --help; main() hands its arguments to the trainer, which has a command line of its own.
   program.command('train').description('the reference trainer of the demo (base, fine-tune, evaluate)').argument('[args...]');
@@ -149,17 +187,32 @@ function addRoundCommands(program: Command): void {
     .option('--quorum <n>', 'close by itself when this many contributions are accepted', count('--quorum', 1))
     .option('--min <n>', 'fewest accepted contributions a close needs (default 1)', count('--min', 1))
     .option('--deadline <when>', 'close by itself then: 90s, 30m, 2h, 3d or an ISO time')
-    .action(action(async (context, name: string | undefined, flags: import('./round-command.js').CreateFlags) => (await commands()).createRound(context, name, flags)));
-  round.command('list').description('all rounds').action(action(async (context) => (await commands()).listRounds(context)));
-  round.command('show').description('a round and its contributors').argument('<name>').action(action(async (context, name: string) => (await commands()).showRound(context, name)));
-  round.command('watch').description('follow a round to its end').argument('<name>').action(action(async (context, name: string) => (await commands()).watchRound(context, name)));
+    .action(action(async (context, name: string | undefined, flags: CreateFlags) => (await commands()).createRound(context, name, flags)));
+  round
+    .command('list')
+    .description('all rounds')
+    .action(action(async (context) => (await commands()).listRounds(context)));
+  round
+    .command('show')
+    .description('a round and its contributors')
+    .argument('<name>')
+    .action(action(async (context, name: string) => (await commands()).showRound(context, name)));
+  round
+    .command('watch')
+    .description('follow a round to its end')
+    .argument('<name>')
+    .action(action(async (context, name: string) => (await commands()).watchRound(context, name)));
   round
     .command('close')
     .description('stop taking contributions and merge')
     .argument('<name>')
     .option('--no-wait', 'do not wait for the model')
     .action(action(async (context, name: string, flags: { wait: boolean }) => (await commands()).closeRound(context, name, flags.wait)));
-  round.command('cancel').description('end a round without a model').argument('<name>').action(action(async (context, name: string) => (await commands()).cancelRound(context, name)));
+  round
+    .command('cancel')
+    .description('end a round without a model')
+    .argument('<name>')
+    .action(action(async (context, name: string) => (await commands()).cancelRound(context, name)));
   round
     .command('withdraw')
     .description('take a contribution out of an open round')
@@ -175,17 +228,29 @@ function onSignal(): void {
 /** What the shell gets for a mistake on the command line; help and version are no mistakes. */
 function fromCommander(error: CommanderError): TributaryError | undefined {
   if (error.exitCode === 0 || error.code === 'commander.help') return undefined;
-  return new TributaryError('USAGE', { what: error.message.replace(/^error: /, ''), fix: 'tributary --help, or tributary COMMAND --help, shows what there is.' });
+  return new TributaryError('USAGE', {
+    what: error.message.replace(/^error: /, ''),
+    fix: 'tributary --help, or tributary COMMAND --help, shows what there is.',
+  });
 }
 
 async function main(): Promise<void> {
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  const wantsJson = process.argv.some((argument, index) => argument === '--format=json' || (argument === 'json' && process.argv[index - 1] === '--format'));
+  const wantsJson = process.argv.some(
+    (argument, index) => argument === '--format=json' || (argument === 'json' && process.argv[index - 1] === '--format'),
+  );
   try {
     if (process.argv[2] === 'train') {
       const { runTrainCommand } = await import('../train/command.js');
-      const write = (stream: NodeJS.WriteStream) => (text: string): void => void stream.write(text);
-      process.exitCode = await runTrainCommand(process.argv.slice(3), { stdout: write(process.stdout), stderr: write(process.stderr), signal: interrupt.signal });
+      const write =
+        (stream: NodeJS.WriteStream) =>
+        (text: string): void =>
+          void stream.write(text);
+      process.exitCode = await runTrainCommand(process.argv.slice(3), {
+        stdout: write(process.stdout),
+        stderr: write(process.stderr),
+        signal: interrupt.signal,
+      });
       return;
     }
     await buildProgram().parseAsync();

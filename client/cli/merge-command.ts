@@ -1,6 +1,6 @@
 /** `tributary merge`: offline, no coordinator. Imports nothing of gRPC. */
 import { readFileSync } from 'node:fs';
-import { toTributaryError, TributaryError } from '../../shared/errors/tributary-error.js';
+import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { VERSION } from '../../shared/version.js';
 import { mergeOffline } from '../merge/merge-offline.js';
 import type { LocalContext } from './local-context.js';
@@ -17,7 +17,10 @@ export async function runMerge(context: LocalContext, recipePath: string, dir: s
   const { io } = context;
   const outDir = flags.out ?? dir;
   if (outDir === undefined || (flags.out !== undefined && dir !== undefined)) {
-    throw new TributaryError('USAGE', { what: 'Name one output folder', expected: 'tributary merge RECIPE --out DIR, or tributary merge RECIPE DIR' });
+    throw new TributaryError('USAGE', {
+      what: 'Name one output folder',
+      expected: 'tributary merge RECIPE --out DIR, or tributary merge RECIPE DIR',
+    });
   }
   const progress = byteProgress(io, 'merging');
   const startedMs = performance.now();

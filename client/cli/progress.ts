@@ -1,4 +1,7 @@
-/** Progress of bytes: a bar on a terminal (bytes, rate, time left, what was there already), plain lines elsewhere. */
+/**
+ * Progress of bytes: a bar on a terminal (bytes, rate, time left, what was there already), plain lines elsewhere. The bar goes away when it
+ * is stopped, and comes back at the next update: stop it before writing a line.
+ */
 import { SingleBar } from 'cli-progress';
 import type { Io } from './io.js';
 import { formatBytes, formatSeconds } from './units.js';
@@ -22,21 +25,24 @@ function bar(title: string): ByteProgress {
     update: (doneBytes, totalBytes, savedBytes = 0) => {
       if (view === undefined) {
         started = { ms: performance.now(), bytes: doneBytes };
-        const format = `${title} {bar} {percentage}%  {done} of {total}  {rate}  {left}{saved}`;
-        view = new SingleBar({ format, stream: process.stderr, hideCursor: true, barsize: 24, clearOnComplete: false });
+        const format = `${title} {bar} {percentage}%  {done} of {size}  {rate}  {left}{saved}`;
+        view = new SingleBar({ format, stream: process.stderr, hideCursor: true, barsize: 24, clearOnComplete: true, gracefulExit: false });
         view.start(Math.max(1, totalBytes), 0, {});
       }
       const seconds = (performance.now() - started.ms) / 1000;
       const rate = seconds > 0.2 ? (doneBytes - started.bytes) / seconds : 0;
       view.update(totalBytes === 0 ? 1 : doneBytes, {
         done: formatBytes(doneBytes),
-        total: formatBytes(totalBytes),
+        size: formatBytes(totalBytes),
         rate: rate > 0 ? `${formatBytes(Math.round(rate))}/s` : '',
         left: rate > 0 && doneBytes < totalBytes ? `${formatSeconds((totalBytes - doneBytes) / rate)} left` : '',
         saved: savedBytes > 0 ? `  (${formatBytes(savedBytes)} already there)` : '',
       });
     },
-    stop: () => view?.stop(),
+    stop: () => {
+      view?.stop();
+      view = undefined;
+    },
   };
 }
 

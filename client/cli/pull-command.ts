@@ -20,9 +20,18 @@ export async function runPull(context: CommandContext, name: string, outDir: str
     );
     progress.stop();
     const seconds = (performance.now() - startedMs) / 1000;
-    const document = { model: modelView(report.model), outDir: report.outDir, totalBytes: report.totalBytes, savedBytes: report.savedBytes, seconds };
+    const document = {
+      model: modelView(report.model),
+      outDir: report.outDir,
+      totalBytes: report.totalBytes,
+      savedBytes: report.savedBytes,
+      seconds,
+    };
     const saved = report.savedBytes > 0 ? `, ${formatBytes(report.savedBytes)} were already there` : '';
-    context.io.result(document, `pulled  ${report.model.name} to ${report.outDir}: ${formatBytes(report.totalBytes)} in ${formatSeconds(seconds)}${saved}`);
+    context.io.result(
+      document,
+      `pulled  ${report.model.name} to ${report.outDir}: ${formatBytes(report.totalBytes)} in ${formatSeconds(seconds)}${saved}`,
+    );
   } finally {
     progress.stop();
   }

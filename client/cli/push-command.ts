@@ -1,16 +1,14 @@
 /** `tributary push` and `tributary base push`. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { join } from 'node:path';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import { type Contribution, ContributionStatus } from '../../shared/generated/tributary/v1/rounds.js';
 import { fromErrorInfo } from '../../shared/grpc/error-trailer.js';
 import type { ContributionKind } from '../../shared/merge/types.js';
-import { ORIGIN_FILE } from '../pull/pull.js';
+import { readOrigin } from '../origin.js';
 import { type DescribedArtifact, describeFolder } from '../push/describe.js';
 import { DigestCache } from '../push/digest-cache.js';
-import { push, type PushOptions, type PushReport } from '../push/push.js';
+import { type PushOptions, type PushReport, push } from '../push/push.js';
 import { cacheDir } from '../settings.js';
 import { type CommandContext, withConnection } from './context.js';
 import { byteProgress } from './progress.js';
@@ -28,8 +26,10 @@ export interface PushFlags {
 
 export async function runPush(context: CommandContext, folder: string, flags: PushFlags): Promise<void> {
   const described = await describe(context, folder, flags.kind);
-  const contributor = context.settings.contributor ?? defaultContributor();
-  const baseDigest = flags.base === undefined ? '' : await withConnection(context, (connection) => resolveBase(context, connection, flags.base as string));
+  // A token says who it belongs to.
+  const contributor = context.settings.contributor ?? (context.settings.token === undefined ? defaultContributor() : '');
+  const baseDigest =
+    flags.base === undefined ? '' : await withConnection(context, (connection) => resolveBase(context, connection, flags.base as string));
   const { report, seconds } = await send(context, described, {
     $case: 'contribution',
     value: {
@@ -46,7 +46,7 @@ export async function runPush(context: CommandContext, folder: string, flags: Pu
   if (contribution.status === ContributionStatus.ACCEPTED) {
     context.io.result(
       document,
-      `accepted  ${contributor} in round ${flags.round}: ${sentText(report, seconds)}; task-vector norm ${contribution.taskVectorNorm.toPrecision(6)}`,
+      `accepted  ${contribution.contributor} in round ${flags.round}: ${sentText(report, seconds)}; task-vector norm ${contribution.taskVectorNorm.toPrecision(6)}`,
     );
     return;
   }
@@ -62,10 +62,14 @@ function refusal(contribution: Contribution): TributaryError {
 export async function runBasePush(context: CommandContext, folder: string, name: string): Promise<void> {
   const described = await describe(context, folder, 'full');
   const { report, seconds } = await send(context, described, { $case: 'base', value: { name } });
-  if (!('model' in report.result)) throw new TributaryError('INTERNAL', { what: 'The coordinator answered a base push with a contribution' });
+  if (!('model' in report.result))
+    throw new TributaryError('INTERNAL', { what: 'The coordinator answered a base push with a contribution' });
   const { model } = report.result;
   context.io.result(
-    { model: { name: model.name, weightsDigest: model.weightsDigest, tensors: model.tensors, parameters: model.parameters }, ...summary(report, seconds) },
+    {
+      model: { name: model.name, weightsDigest: model.weightsDigest, tensors: model.tensors, parameters: model.parameters },
+      ...summary(report, seconds),
+    },
     `registered  ${model.name} (${model.tensors} tensors, ${model.parameters} parameters): ${sentText(report, seconds)}; digest ${model.weightsDigest.slice(0, 16)}`,
   );
 }
@@ -111,10 +115,14 @@ async function send(
 }
 
 /** A base given as a name, a digest, or a folder that was pulled. */
-async function resolveBase(context: CommandContext, connection: Parameters<Parameters<typeof withConnection>[1]>[0], base: string): Promise<string> {
+async function resolveBase(
+  context: CommandContext,
+  connection: Parameters<Parameters<typeof withConnection>[1]>[0],
+  base: string,
+): Promise<string> {
   if (existsSync(base)) {
-    const origin = join(base, ORIGIN_FILE);
-    if (existsSync(origin)) return (JSON.parse(await readFile(origin, 'utf8')) as { weights_digest: string }).weights_digest;
+    const origin = await readOrigin(base);
+    if (origin !== undefined) return origin.weights_digest;
     return (await describe(context, base, 'full')).artifact.weightsDigest;
   }
   return (await connection.models.getModel({ name: base }, { signal: context.signal })).weightsDigest;

@@ -1,6 +1,6 @@
 /** `tributary round ...`, `tributary base list`. */
 import { readFileSync } from 'node:fs';
-import { toTributaryError, TributaryError } from '../../shared/errors/tributary-error.js';
+import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { type Model, ModelOrigin } from '../../shared/generated/tributary/v1/models.js';
 import { CreateRoundRequest, type Round, RoundState } from '../../shared/generated/tributary/v1/rounds.js';
 import { fromErrorInfo } from '../../shared/grpc/error-trailer.js';
@@ -38,7 +38,8 @@ export async function createRound(context: CommandContext, name: string | undefi
 
 function recipeText(flags: CreateFlags): string {
   if (flags.recipe === undefined) return `merge_method: ${flags.method ?? 'fedavg'}\n`;
-  if (flags.method !== undefined) throw new TributaryError('USAGE', { what: '--recipe and --method exclude one another', fix: 'Put merge_method into the recipe.' });
+  if (flags.method !== undefined)
+    throw new TributaryError('USAGE', { what: '--recipe and --method exclude one another', fix: 'Put merge_method into the recipe.' });
   try {
     return readFileSync(flags.recipe, 'utf8');
   } catch (error) {
@@ -51,7 +52,10 @@ export async function listRounds(context: CommandContext): Promise<void> {
   await withConnection(context, async (connection) => {
     let pageToken = '';
     do {
-      const page = await connection.rounds.listRounds({ state: RoundState.UNSPECIFIED, pageSize: 0, pageToken }, { signal: context.signal });
+      const page = await connection.rounds.listRounds(
+        { state: RoundState.UNSPECIFIED, pageSize: 0, pageToken },
+        { signal: context.signal },
+      );
       rounds.push(...page.rounds);
       pageToken = page.nextPageToken;
     } while (pageToken !== '');
@@ -112,7 +116,9 @@ export async function watchRound(context: CommandContext, name: string): Promise
           progressed();
           round = event.round;
           if (round?.progress !== undefined) progress.update(Number(round.progress.doneBytes), Number(round.progress.totalBytes));
-          if (event.type !== 'merge.progress') io.note(`${event.at?.toISOString() ?? ''}  ${eventText(event.type, event.contributor, round)}`);
+          if (event.type === 'merge.progress') continue;
+          progress.stop();
+          io.note(`${event.at?.toISOString() ?? ''}  ${eventText(event.type, event.contributor, round)}`);
         }
         if (round !== undefined && isOver(round)) return round;
         throw new TributaryError('COORDINATOR_UNAVAILABLE', { what: 'The coordinator ended the watch', where: connection.server });

@@ -87,7 +87,9 @@ export function roundText(round: Round, io: Io): string {
   if (round.contributions.length > 0) lines.push('', contributionTable(round.contributions));
   for (const { contributor, reason } of round.contributions) {
     if (reason === undefined) continue;
-    const parts = [reason.what, reason.expected && `expected ${reason.expected}`, reason.got && `got ${reason.got}`].filter((part) => part !== '');
+    const parts = [reason.what, reason.expected && `expected ${reason.expected}`, reason.got && `got ${reason.got}`].filter(
+      (part) => part !== '',
+    );
     lines.push('', `${contributor} is in quarantine: ${parts.join('; ')} [${reason.code}]`);
   }
   return lines.join('\n');

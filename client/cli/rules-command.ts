@@ -8,7 +8,13 @@ import { table } from './table.js';
 export async function showRules(context: LocalContext, name: string | undefined): Promise<void> {
   if (name === undefined) {
     const rules: readonly RuleDescription[] = Object.values(RULES);
-    context.io.result(rules, table(['rule', 'result'], rules.map((rule) => [rule.name, rule.formula])));
+    context.io.result(
+      rules,
+      table(
+        ['rule', 'result'],
+        rules.map((rule) => [rule.name, rule.formula]),
+      ),
+    );
     return;
   }
   const rule = findRule(name);

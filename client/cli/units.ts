@@ -25,7 +25,12 @@ export function parseDeadline(text: string, nowMs: number): Date {
   if (duration !== null) return new Date(nowMs + Number(duration[1]) * (DURATION_MS[duration[2] as string] as number));
   const date = new Date(text);
   if (!Number.isNaN(date.getTime()) && /^\d{4}-/.test(text)) return date;
-  throw new TributaryError('USAGE', { what: 'Not a deadline', where: '--deadline', expected: 'like 90s, 30m, 2h, 3d or 2026-11-30T18:00Z', got: text });
+  throw new TributaryError('USAGE', {
+    what: 'Not a deadline',
+    where: '--deadline',
+    expected: 'like 90s, 30m, 2h, 3d or 2026-11-30T18:00Z',
+    got: text,
+  });
 }
 
 /** A whole number from `least`. For commander options. */

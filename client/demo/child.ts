@@ -1,8 +1,8 @@
 /** Runs the `tributary` command itself as a process, the way a team would, and reads its JSON. */
 import { spawn } from 'node:child_process';
-import { createWriteStream } from 'node:fs';
 import { once } from 'node:events';
-import { type SerializedError, deserializeError, TributaryError } from '../../shared/errors/tributary-error.js';
+import { createWriteStream } from 'node:fs';
+import { deserializeError, type SerializedError, TributaryError } from '../../shared/errors/tributary-error.js';
 
 export interface ChildOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;

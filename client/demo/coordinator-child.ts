@@ -32,7 +32,10 @@ export async function startCoordinatorProcess(dataDir: string, options: ChildOpt
       if (entry.event === 'listening') resolve(entry);
     });
     exited.then(
-      () => reject(new TributaryError('COORDINATOR_UNAVAILABLE', { what: 'The coordinator stopped right after its start', where: options.logFile })),
+      () =>
+        reject(
+          new TributaryError('COORDINATOR_UNAVAILABLE', { what: 'The coordinator stopped right after its start', where: options.logFile }),
+        ),
       reject,
     );
   });

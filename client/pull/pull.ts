@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import type { Model } from '../../shared/generated/tributary/v1/models.js';
@@ -13,6 +13,7 @@ import { type Artifact, type ArtifactChunk, type ArtifactFile, decodeManifest } 
 import { toHex } from '../../shared/util/hex.js';
 import type { Connection } from '../api/connection.js';
 import { type Patience, persevere } from '../api/retry.js';
+import { ORIGIN_FILE, writeOrigin } from '../origin.js';
 
 export interface PullOptions {
   readonly name: string;
@@ -36,9 +37,6 @@ const STREAMS = 4;
 /** What one Download call fetches: long enough that calls do not count, short enough to spread over the streams. */
 const RUN_BYTES = 32 * 1024 * 1024;
 
-/** Where a model came from, beside its weights; fine-tuning carries it on so that a push can prove its base. */
-export const ORIGIN_FILE = 'tributary.json';
-
 interface Run {
   readonly file: ArtifactFile;
   readonly chunks: readonly ArtifactChunk[];
@@ -49,14 +47,23 @@ export async function pull(connection: Connection, options: PullOptions): Promis
   const { signal } = options.patience;
   const existing = existsSync(outDir) ? await readdir(outDir) : [];
   if (existing.length > 0) {
-    throw new TributaryError('OUTPUT_EXISTS', { what: 'The output folder is not empty', where: outDir, fix: 'Choose another --out, or remove it.' });
+    throw new TributaryError('OUTPUT_EXISTS', {
+      what: 'The output folder is not empty',
+      where: outDir,
+      fix: 'Choose another --out, or remove it.',
+    });
   }
   const { model, artifact } = await persevere(options.patience, async () => ({
     model: await connection.models.getModel({ name: options.name }, { signal }),
     artifact: await fetchManifest(connection, options.name, signal),
   }));
   if (artifact.manifestDigest !== model.manifestDigest) {
-    throw new TributaryError('DIGEST_MISMATCH', { what: 'The manifest was damaged on its way', expected: model.manifestDigest, got: artifact.manifestDigest, fix: 'Pull again.' });
+    throw new TributaryError('DIGEST_MISMATCH', {
+      what: 'The manifest was damaged on its way',
+      expected: model.manifestDigest,
+      got: artifact.manifestDigest,
+      fix: 'Pull again.',
+    });
   }
   const partial = join(dirname(outDir), `.${basename(outDir)}.tributary-partial`);
   await mkdir(partial, { recursive: true });
@@ -233,11 +240,6 @@ class RunCheck {
       fix: 'Pull again; if it happens again the disk of the coordinator is damaged.',
     });
   }
-}
-
-async function writeOrigin(partial: string, model: Model, server: string): Promise<void> {
-  const origin = { model: model.name, weights_digest: model.weightsDigest, manifest_digest: model.manifestDigest, version: model.version, server };
-  await writeFile(join(partial, ORIGIN_FILE), `${JSON.stringify(origin, null, 2)}\n`);
 }
 
 /** A partial folder of another model may have left files that are not part of this one. */

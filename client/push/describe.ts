@@ -36,7 +36,7 @@ export async function describeFolder(folder: string, options: DescribeOptions): 
   const files = await filesOf(folder);
   const startedMs = Date.now();
   const layouts = files.map((file) => chunkRangesOf(file.path, file.sizeBytes, file.header));
-  const known = await Promise.all(files.map((file, index) => options.cache?.get(file.diskPath, layouts[index]?.length ?? 0)));
+  const known = await Promise.all(files.map(async (file, index) => await options.cache?.get(file.diskPath, layouts[index]?.length ?? 0)));
   const jobs: Segment[][] = [];
   const totals = { doneBytes: 0, totalBytes: 0 };
   files.forEach((file, index) => {

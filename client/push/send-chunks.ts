@@ -7,7 +7,7 @@ import { TributaryError } from '../../shared/errors/tributary-error.js';
 import type { Segment } from '../../shared/formats/tensor.js';
 import { ChunkState } from '../../shared/generated/tributary/v1/transfers.js';
 import { CHUNK_BYTES } from '../../shared/transfer/chunk-layout.js';
-import { encodeAround, type EncodedWrite, WRITE_HEADER_BYTES } from '../../shared/transfer/write-codec.js';
+import { type EncodedWrite, encodeAround, WRITE_HEADER_BYTES } from '../../shared/transfer/write-codec.js';
 import { fromHex, toHex } from '../../shared/util/hex.js';
 import type { Connection } from '../api/connection.js';
 
@@ -105,7 +105,7 @@ async function sendStream(
       const length = unacknowledged.get(digest);
       if (length === undefined) continue;
       unacknowledged.delete(digest);
-        if (answer.state === ChunkState.DIGEST_MISMATCH) {
+      if (answer.state === ChunkState.DIGEST_MISMATCH) {
         const times = (damaged.get(digest) ?? 0) + 1;
         damaged.set(digest, times);
         if (times >= MAX_DAMAGED) throw damagedError(digest, options.sources.get(digest) as Segment, times);

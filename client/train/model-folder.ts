@@ -10,6 +10,7 @@ import { TributaryError, toTributaryError } from '../../shared/errors/tributary-
 import { openCheckpoint } from '../../shared/formats/checkpoint.js';
 import { encodeSafetensorsHeader } from '../../shared/formats/safetensors-header.js';
 import type { StoredTensor, TensorInfo, TensorMap } from '../../shared/formats/tensor.js';
+import { BASE_DIGEST_KEY, readOrigin } from '../origin.js';
 import { CLASS_COUNT } from './digits.js';
 import { DOMAINS, IMAGE_PIXELS } from './domains.js';
 import type { Layer, Network } from './network.js';
@@ -62,6 +63,7 @@ export async function readModel(folder: string): Promise<DigitModel> {
   const config = await readConfig(join(folder, CONFIG_FILE));
   const expected = tensorInfos(config.layer_sizes);
   checkNames(checkpoint.tensors, expected, folder);
+  const origin = await readOrigin(folder);
   const values: Float32Array[] = [];
   for (const info of expected) values.push(await readTensor(checkpoint.tensors.get(info.name) as StoredTensor, info, folder));
   const layers = config.layer_sizes
@@ -71,7 +73,7 @@ export async function readModel(folder: string): Promise<DigitModel> {
     network: { layerSizes: config.layer_sizes, layers },
     splitSeed: config.split_seed,
     training: config.training,
-    metadata: checkpoint.metadata,
+    metadata: origin === undefined ? checkpoint.metadata : new Map([...checkpoint.metadata, [BASE_DIGEST_KEY, origin.weights_digest]]),
   };
 }
 

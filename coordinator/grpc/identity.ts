@@ -17,7 +17,9 @@ export function tokenOf(context: CallContext): string | undefined {
 function ownerOf(config: Tokens, token: string | undefined): string | undefined {
   const entries = Object.entries(config.tokens);
   if (entries.length === 0) return undefined;
-  const given = createHash('sha256').update(token ?? '').digest();
+  const given = createHash('sha256')
+    .update(token ?? '')
+    .digest();
   for (const [owner, secret] of entries) {
     if (timingSafeEqual(given, createHash('sha256').update(secret).digest())) return owner;
   }
@@ -39,5 +41,20 @@ export function contributorOf(config: Tokens, token: string | undefined, claimed
 export function requireToken(config: Tokens, token: string | undefined, contributor: string): void {
   const owner = ownerOf(config, token);
   if (owner === undefined || owner === OPERATOR || contributor === '' || contributor === owner) return;
-  throw new TributaryError('PERMISSION_DENIED', { what: `The token belongs to ${owner}`, expected: `the token of ${contributor}`, fix: `Act as ${owner}, or use the right token.` });
+  throw new TributaryError('PERMISSION_DENIED', {
+    what: `The token belongs to ${owner}`,
+    expected: `the token of ${contributor}`,
+    fix: `Act as ${owner}, or use the right token.`,
+  });
+}
+
+/** Throws unless the caller is the operator, where an operator is configured. */
+export function requireOperator(config: Tokens, token: string | undefined): void {
+  const owner = ownerOf(config, token);
+  if (owner === undefined || owner === OPERATOR || config.tokens[OPERATOR] === undefined) return;
+  throw new TributaryError('PERMISSION_DENIED', {
+    what: `Only the operator registers bases and opens, closes or cancels rounds; the token belongs to ${owner}`,
+    expected: "the operator's token",
+    fix: 'Ask whoever runs the coordinator.',
+  });
 }

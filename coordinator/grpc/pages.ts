@@ -11,6 +11,7 @@ export function pageOf(pageSize: number): number {
 export function readPageToken(token: string): { createdMs: number; name: string } | undefined {
   if (token === '') return undefined;
   const match = /^(\d{1,16})\/(.+)$/.exec(token);
-  if (match?.[1] === undefined || match[2] === undefined) throw new TributaryError('USAGE', { what: 'Not a page token of ours', got: token });
+  if (match?.[1] === undefined || match[2] === undefined)
+    throw new TributaryError('USAGE', { what: 'Not a page token of ours', got: token });
   return { createdMs: Number(match[1]), name: match[2] };
 }

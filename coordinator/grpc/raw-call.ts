@@ -85,11 +85,8 @@ async function serve(
     end({ status: 'OK' });
     finish(stream, Status.OK, '', {});
   } catch (error) {
-    const failure = failureOf(
-      services,
-      name,
-      abort.signal.aborted && abort.signal.reason instanceof ServerError ? abort.signal.reason : error,
-    );
+    const late = abort.signal.reason instanceof ServerError;
+    const failure = failureOf(services, name, late ? abort.signal.reason : error, abort.signal);
     end({ status: statusName(failure.status) });
     finish(
       stream,

@@ -34,7 +34,9 @@ export class ModelStore {
 
   /** Stores a manifest; storing it again changes nothing. */
   putManifest(digest: string, bytes: Uint8Array): void {
-    this.#db.prepare('INSERT OR IGNORE INTO manifests (digest, bytes, created_ms) VALUES (?, ?, ?)').run(digest, Buffer.from(bytes), this.#nowMs());
+    this.#db
+      .prepare('INSERT OR IGNORE INTO manifests (digest, bytes, created_ms) VALUES (?, ?, ?)')
+      .run(digest, Buffer.from(bytes), this.#nowMs());
   }
 
   manifestBytes(digest: string): Uint8Array {
@@ -91,7 +93,10 @@ export class ModelStore {
         .all(reference.length, reference) as ModelRow[];
       if (rows[0] !== undefined && (rows.length === 1 || rows[1]?.weights_digest === rows[0].weights_digest)) return rows[0];
       if (rows.length > 1) {
-        throw new TributaryError('MODEL_NOT_FOUND', { what: `More than one model's digest begins with ${reference}`, fix: 'Give more digits.' });
+        throw new TributaryError('MODEL_NOT_FOUND', {
+          what: `More than one model's digest begins with ${reference}`,
+          fix: 'Give more digits.',
+        });
       }
     }
     throw new TributaryError('MODEL_NOT_FOUND', {

@@ -6,7 +6,22 @@ import type { ModelStore } from './model-store.js';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
-const RIVERS = ['amazon', 'danube', 'elbe', 'ganges', 'indus', 'loire', 'mekong', 'nile', 'oder', 'rhine', 'seine', 'tagus', 'volga', 'yukon'];
+const RIVERS = [
+  'amazon',
+  'danube',
+  'elbe',
+  'ganges',
+  'indus',
+  'loire',
+  'mekong',
+  'nile',
+  'oder',
+  'rhine',
+  'seine',
+  'tagus',
+  'volga',
+  'yukon',
+];
 
 export class Names {
   readonly #models: ModelStore;

@@ -1,6 +1,11 @@
 /** The ModelService: what is registered and published, and its bytes by range. */
 import { TributaryError } from '../../shared/errors/tributary-error.js';
-import { type DownloadRequest, type DownloadResponse, ModelOrigin, type ModelServiceImplementation } from '../../shared/generated/tributary/v1/models.js';
+import {
+  type DownloadRequest,
+  type DownloadResponse,
+  ModelOrigin,
+  type ModelServiceImplementation,
+} from '../../shared/generated/tributary/v1/models.js';
 import type { ArtifactFile } from '../../shared/transfer/artifact.js';
 import { pageOf, readPageToken } from '../grpc/pages.js';
 import { nextPage } from '../rounds/service.js';
@@ -23,7 +28,8 @@ export function modelService(services: Services): ModelServiceImplementation {
     getModel: async (request) => modelMessage(services, services.models.resolve(request.name)),
     getManifest: async function* (request) {
       const bytes = services.models.manifestBytes(services.models.resolve(request.name).manifest_digest);
-      for (let offset = 0; offset < bytes.length; offset += PIECE_BYTES) yield { manifestPart: bytes.subarray(offset, offset + PIECE_BYTES) };
+      for (let offset = 0; offset < bytes.length; offset += PIECE_BYTES)
+        yield { manifestPart: bytes.subarray(offset, offset + PIECE_BYTES) };
     },
     download: (request) => download(services, request),
   };

@@ -1,13 +1,13 @@
 /** One round's merge: the recipe and the accepted contributions become a plan, the plan a folder with model card and lineage. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isSidecarName } from '../../shared/formats/sidecars.js';
 import type { TensorMap } from '../../shared/formats/tensor.js';
 import { renderModelCard } from '../../shared/merge/model-card.js';
 import { numHiddenLayersOf, withStoredDtype } from '../../shared/merge/model-config.js';
 import { planMerge } from '../../shared/merge/plan.js';
 import { runMerge } from '../../shared/merge/run-merge.js';
 import type { MergeInput, MergePlan } from '../../shared/merge/types.js';
-import { isSidecarName } from '../../shared/formats/sidecars.js';
 import { type Artifact, type ArtifactFile } from '../../shared/transfer/artifact.js';
 import { VERSION } from '../../shared/version.js';
 import type { ModelRow } from '../models/model-store.js';

@@ -97,7 +97,11 @@ export class Merger {
     return join(this.#services.config.data, 'merging', round.name);
   }
 
-  async #mergeAndPublish(round: RoundRow, signal: AbortSignal, onProgress: (doneBytes: number, totalBytes: number) => void): Promise<object> {
+  async #mergeAndPublish(
+    round: RoundRow,
+    signal: AbortSignal,
+    onProgress: (doneBytes: number, totalBytes: number) => void,
+  ): Promise<object> {
     const { config, models, rounds, chunks, metrics } = this.#services;
     const workDir = this.#workDir(round);
     const folder = join(config.data, MODELS_DIR, round.name);
@@ -113,7 +117,16 @@ export class Merger {
         const { tensors } = await openArtifact(chunks, artifact, workDir, `input-${row.contributor}`);
         inputs.push({ row, tensors });
       }
-      const report = await mergeRound({ services: this.#services, round, baseModel, base: base.tensors, inputs, folder, signal, onProgress });
+      const report = await mergeRound({
+        services: this.#services,
+        round,
+        baseModel,
+        base: base.tensors,
+        inputs,
+        folder,
+        signal,
+        onProgress,
+      });
       metrics.mergeReadBytes.inc(report.readBytes);
       metrics.mergeWrittenBytes.inc(report.writtenBytes);
     }

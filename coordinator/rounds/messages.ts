@@ -1,5 +1,5 @@
 /** Database rows as gRPC messages. */
-import { type SerializedError, deserializeError } from '../../shared/errors/tributary-error.js';
+import { deserializeError, type SerializedError } from '../../shared/errors/tributary-error.js';
 import { ArtifactKind, type ErrorInfo } from '../../shared/generated/tributary/v1/common.js';
 import { type Contribution, ContributionStatus, Round, RoundState } from '../../shared/generated/tributary/v1/rounds.js';
 import { toErrorInfo } from '../../shared/grpc/error-trailer.js';
@@ -74,7 +74,9 @@ function uploadingMessage(services: Services, row: UploadRow): Contribution {
 export function roundMessage(services: Services, row: RoundRow, withContributions = true): Round {
   const byContributor = new Map<string, Contribution>();
   if (withContributions) {
-    if (row.state === 'open') for (const upload of services.uploads.openInRound(row.name)) byContributor.set(upload.contributor, uploadingMessage(services, upload));
+    if (row.state === 'open')
+      for (const upload of services.uploads.openInRound(row.name))
+        byContributor.set(upload.contributor, uploadingMessage(services, upload));
     for (const contribution of services.rounds.contributions(row.name)) {
       const hidden = contribution.status !== 'accepted' && byContributor.has(contribution.contributor);
       if (!hidden) byContributor.set(contribution.contributor, contributionMessage(contribution));

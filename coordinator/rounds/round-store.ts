@@ -77,7 +77,17 @@ export class RoundStore {
           `INSERT INTO rounds (name, state, base_name, base_digest, recipe, quorum, min_contributions, deadline_ms, created_ms, updated_ms)
            VALUES (?, 'open', ?, ?, ?, ?, ?, ?, ?, ?)`,
         )
-        .run(round.name, round.base_name, round.base_digest, round.recipe, round.quorum, round.min_contributions, round.deadline_ms, now, now);
+        .run(
+          round.name,
+          round.base_name,
+          round.base_digest,
+          round.recipe,
+          round.quorum,
+          round.min_contributions,
+          round.deadline_ms,
+          now,
+          now,
+        );
       emit(round.name, 'round.created');
       return this.get(round.name);
     });
@@ -90,7 +100,10 @@ export class RoundStore {
   get(name: string): RoundRow {
     const round = this.find(name);
     if (round === undefined) {
-      throw new TributaryError('ROUND_NOT_FOUND', { what: `There is no round named ${name}`, fix: '`tributary round list` shows the rounds.' });
+      throw new TributaryError('ROUND_NOT_FOUND', {
+        what: `There is no round named ${name}`,
+        fix: '`tributary round list` shows the rounds.',
+      });
     }
     return round;
   }
@@ -159,7 +172,9 @@ export class RoundStore {
       const { round: name, contributor } = contribution;
       if (accepted) {
         this.#db
-          .prepare("UPDATE contributions SET status = 'superseded', updated_ms = ? WHERE round = ? AND contributor = ? AND status = 'accepted'")
+          .prepare(
+            "UPDATE contributions SET status = 'superseded', updated_ms = ? WHERE round = ? AND contributor = ? AND status = 'accepted'",
+          )
           .run(now, name, contributor);
       }
       const { lastInsertRowid } = this.#db
@@ -196,7 +211,9 @@ export class RoundStore {
       const round = this.get(name);
       this.#outcome(round, 'contribution_withdrawn');
       const { changes } = this.#db
-        .prepare("UPDATE contributions SET status = 'withdrawn', updated_ms = ? WHERE round = ? AND contributor = ? AND status = 'accepted'")
+        .prepare(
+          "UPDATE contributions SET status = 'withdrawn', updated_ms = ? WHERE round = ? AND contributor = ? AND status = 'accepted'",
+        )
         .run(this.#nowMs(), name, contributor);
       if (changes === 0) {
         throw new TributaryError('CONTRIBUTION_NOT_FOUND', { what: `${contributor} has no accepted contribution in round ${name}` });

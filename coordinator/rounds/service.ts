@@ -8,7 +8,7 @@ import {
   RoundState,
 } from '../../shared/generated/tributary/v1/rounds.js';
 import { AsyncQueue } from '../../shared/util/async-queue.js';
-import { requireToken, tokenOf } from '../grpc/identity.js';
+import { requireOperator, requireToken, tokenOf } from '../grpc/identity.js';
 import { pageOf, readPageToken } from '../grpc/pages.js';
 import type { ModelRow } from '../models/model-store.js';
 import type { Services } from '../services.js';
@@ -19,7 +19,10 @@ import type { RoundNotice } from './round-store.js';
 export function roundService(services: Services): RoundServiceImplementation {
   const message = (name: string): Round => roundMessage(services, services.rounds.get(name));
   return {
-    createRound: async (request) => createRound(services, request),
+    createRound: async (request, context) => {
+      requireOperator(services.config, tokenOf(context));
+      return createRound(services, request);
+    },
     getRound: async (request) => message(request.name),
     listRounds: async (request) => {
       const limit = pageOf(request.pageSize);
@@ -28,11 +31,13 @@ export function roundService(services: Services): RoundServiceImplementation {
       return { rounds: page.map((row) => roundMessage(services, row, false)), nextPageToken };
     },
     watchRound: (request, context) => watchRound(services, request.name, context.signal),
-    closeRound: async (request) => {
+    closeRound: async (request, context) => {
+      requireOperator(services.config, tokenOf(context));
       services.rounds.close(request.name, 'close_requested');
       return message(request.name);
     },
-    cancelRound: async (request) => {
+    cancelRound: async (request, context) => {
+      requireOperator(services.config, tokenOf(context));
       services.rounds.change(request.name, 'cancel_requested');
       return message(request.name);
     },
@@ -44,7 +49,10 @@ export function roundService(services: Services): RoundServiceImplementation {
   };
 }
 
-export function nextPage<Row extends { created_ms: number; name: string }>(rows: Row[], limit: number): { page: Row[]; nextPageToken: string } {
+export function nextPage<Row extends { created_ms: number; name: string }>(
+  rows: Row[],
+  limit: number,
+): { page: Row[]; nextPageToken: string } {
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   return { page, nextPageToken: rows.length > limit && last !== undefined ? `${last.created_ms}/${last.name}` : '' };
@@ -58,11 +66,19 @@ function createRound(services: Services, request: CreateRoundRequest): Round {
   const base = baseOf(services, request.base, parseRoundRecipe(request.recipe).base);
   const deadlineMs = request.deadline?.getTime() ?? null;
   if (deadlineMs !== null && deadlineMs <= services.nowMs()) {
-    throw new TributaryError('USAGE', { what: 'The deadline has passed already', got: new Date(deadlineMs).toISOString(), fix: 'Give a time in the future.' });
+    throw new TributaryError('USAGE', {
+      what: 'The deadline has passed already',
+      got: new Date(deadlineMs).toISOString(),
+      fix: 'Give a time in the future.',
+    });
   }
   const minContributions = Math.max(1, request.minContributions);
   if (request.quorum > 0 && request.quorum < minContributions) {
-    throw new TributaryError('USAGE', { what: 'The quorum is below the fewest contributions a close needs', expected: `at least ${minContributions}`, got: `${request.quorum}` });
+    throw new TributaryError('USAGE', {
+      what: 'The quorum is below the fewest contributions a close needs',
+      expected: `at least ${minContributions}`,
+      got: `${request.quorum}`,
+    });
   }
   const row = services.rounds.create({
     name,
@@ -84,7 +100,11 @@ function baseOf(services: Services, requested: string, inRecipe: string | undefi
   }
   const base = services.models.resolve(requested === '' ? (inRecipe ?? '') : requested);
   if (inRecipe !== undefined && services.models.resolve(inRecipe).name !== base.name) {
-    throw new TributaryError('RECIPE_INVALID', { what: 'The recipe names another base than the round', expected: base.name, got: inRecipe });
+    throw new TributaryError('RECIPE_INVALID', {
+      what: 'The recipe names another base than the round',
+      expected: base.name,
+      got: inRecipe,
+    });
   }
   return base;
 }

@@ -58,7 +58,22 @@ export function inTransaction<T>(db: Database, body: () => T): T {
     db.exec('COMMIT');
     return result;
   } catch (error) {
-    db.exec('ROLLBACK');
-    throw error;
+    rollBack(db);
+    throw fullDisk(error) ?? error;
   }
+}
+
+function rollBack(db: Database): void {
+  try {
+    db.exec('ROLLBACK');
+  } catch {
+    // SQLite has rolled back by itself, as it does when the disk is full.
+  }
+}
+
+/** SQLite says in codes of its own that a disk is full or a file may not grow. */
+function fullDisk(error: unknown): TributaryError | undefined {
+  if (!(error instanceof Error) || !/SQLITE_(?:FULL|IOERR_WRITE)/.test(`${(error as { code?: string }).code}`)) return undefined;
+  const fix = 'Free some space and run the same command again; it resumes.';
+  return new TributaryError('DISK_FULL', { what: 'The database of the coordinator cannot grow', fix }, { cause: error });
 }

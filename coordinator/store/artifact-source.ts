@@ -34,7 +34,8 @@ export async function openArtifact(store: ChunkStore, artifact: Artifact, spoolD
         continue;
       }
       const located = await store.locate(chunk.digest);
-      if (located?.at !== 'file') throw new TributaryError('INTERNAL', { what: `A chunk of ${tensor.name} is missing`, where: chunk.digest });
+      if (located?.at !== 'file')
+        throw new TributaryError('INTERNAL', { what: `A chunk of ${tensor.name} is missing`, where: chunk.digest });
       segments.push({ ...located.segment, length: chunk.length });
     }
     tensors.set(tensor.name, { name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, sizeBytes: tensor.sizeBytes, segments });

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, constants, fsyncSync, ftruncateSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parentPort } from 'node:worker_threads';
-import { type SerializedError, toTributaryError, TributaryError } from '../../shared/errors/tributary-error.js';
+import { type SerializedError, TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { createAlignedMemory } from '../../shared/kernels/web-assembly.js';
 import { CHUNK_BYTES } from '../../shared/transfer/chunk-layout.js';
 
@@ -97,7 +97,8 @@ function writeBuffered({ temporary, sizeBytes }: Target): void {
 
 function writePiece(fd: number, path: string, at: number, length: number): void {
   if (writeSync(fd, aligned, at, length, at) === length) return;
-  throw new TributaryError('DISK_FULL', { what: 'The disk took only part of a write', where: path });
+  const fix = 'Free some space and run the same command again; it resumes.';
+  throw new TributaryError('DISK_FULL', { what: 'The disk took only part of a write', where: path, fix });
 }
 
 /** Makes the rename durable. A file system commits its journal for all that ask at the same time, so many threads cost little more than one. */

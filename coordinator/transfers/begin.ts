@@ -5,7 +5,7 @@ import type { BeginHeader, BeginRequest, BeginResponse } from '../../shared/gene
 import { checkCompatibility } from '../../shared/merge/compatibility.js';
 import { type Artifact, decodeManifest, MAX_MANIFEST_BYTES, uniqueChunks } from '../../shared/transfer/artifact.js';
 import { toHex } from '../../shared/util/hex.js';
-import { contributorOf } from '../grpc/identity.js';
+import { contributorOf, requireOperator } from '../grpc/identity.js';
 import type { Services } from '../services.js';
 import { checkBase } from './admission.js';
 import type { NewUpload, UploadRow } from './upload-store.js';
@@ -26,23 +26,35 @@ export async function begin(services: Services, requests: AsyncIterable<BeginReq
       fix: 'Push again.',
     });
   }
-  services.models.putManifest(artifact.manifestDigest, manifest);
-  const upload = header.target?.$case === 'base' ? openBase(services, header, artifact) : openContribution(services, header, artifact, token);
-  if (upload.committed !== undefined) return response(services, upload.committed, true);
+  const release = await services.opening.acquire();
+  try {
+    services.models.putManifest(artifact.manifestDigest, manifest);
+    const upload =
+      header.target?.$case === 'base' ? openBase(services, header, artifact, token) : openContribution(services, header, artifact, token);
+    if (upload.committed !== undefined) return response(services, upload.committed, true);
+    return await openUpload(services, upload.wanted, artifact);
+  } finally {
+    release();
+  }
+}
+
+/** Finds the open upload of the same artifact to the same target, or opens one. */
+async function openUpload(services: Services, wanted: Opened['wanted'], artifact: Artifact): Promise<BeginResponse> {
   const missingBytes = await countMissing(services, artifact);
   await checkSpace(services, missingBytes);
-  const open = services.uploads.findOpen(upload.wanted);
+  const open = services.uploads.findOpen(wanted);
   if (open !== undefined) {
-    services.uploads.updateFacts(open.id, upload.wanted.samples, upload.wanted.steps);
+    services.uploads.updateFacts(open.id, wanted.samples, wanted.steps);
     return response(services, open, false);
   }
-  services.metrics.deduplicatedBytes.inc(upload.wanted.total_bytes - missingBytes);
-  return response(services, services.uploads.create({ ...upload.wanted, missing_bytes: missingBytes }), false);
+  services.metrics.deduplicatedBytes.inc(wanted.total_bytes - missingBytes);
+  return response(services, services.uploads.create({ ...wanted, missing_bytes: missingBytes }), false);
 }
 
 type Opened = { readonly wanted: Omit<NewUpload, 'missing_bytes'>; readonly committed?: UploadRow };
 
-function openBase(services: Services, header: BeginHeader, artifact: Artifact): Opened {
+function openBase(services: Services, header: BeginHeader, artifact: Artifact, token: string | undefined): Opened {
+  requireOperator(services.config, token);
   const name = header.target?.$case === 'base' ? header.target.value.name : '';
   services.names.check(name, 'a model name');
   if (artifact.kind !== 'full') throw new TributaryError('MANIFEST_INVALID', { what: 'A base must be whole weights, not a difference' });
@@ -76,7 +88,12 @@ function openContribution(services: Services, header: BeginHeader, artifact: Art
   const target = header.target.value;
   const contributor = contributorOf(services.config, token, target.contributor);
   if (!CONTRIBUTOR_NAME.test(contributor)) {
-    throw new TributaryError('USAGE', { what: 'The contributor name is unusable', expected: `${CONTRIBUTOR_NAME}`, got: JSON.stringify(contributor), fix: 'Give one with --as.' });
+    throw new TributaryError('USAGE', {
+      what: 'The contributor name is unusable',
+      expected: `${CONTRIBUTOR_NAME}`,
+      got: JSON.stringify(contributor),
+      fix: 'Give one with --as.',
+    });
   }
   const round = services.rounds.requireOpen(target.round);
   const base = services.models.artifact(services.models.resolve(round.base_name).manifest_digest);
@@ -89,11 +106,23 @@ function openContribution(services: Services, header: BeginHeader, artifact: Art
   };
   checkBase(target.baseDigest, artifact, { name: round.base_name, digest: round.base_digest });
   try {
-    checkCompatibility({ name: round.base_name, tensors: base.tensors }, { name: contributor, kind: artifact.kind, tensors: artifact.tensors });
+    checkCompatibility(
+      { name: round.base_name, tensors: base.tensors },
+      { name: contributor, kind: artifact.kind, tensors: artifact.tensors },
+    );
   } catch (error) {
     if (error instanceof TributaryError) {
       const { manifestDigest: manifest_digest, weightsDigest: weights_digest, kind } = artifact;
-      const refused = { ...facts, round: round.name, manifest_digest, weights_digest, kind, norm: 0, sent_bytes: 0, reason: error.toJSON() };
+      const refused = {
+        ...facts,
+        round: round.name,
+        manifest_digest,
+        weights_digest,
+        kind,
+        norm: 0,
+        sent_bytes: 0,
+        reason: error.toJSON(),
+      };
       services.rounds.addContribution(refused, () => {});
     }
     throw error;
@@ -114,7 +143,10 @@ async function readRequests(requests: AsyncIterable<BeginRequest>): Promise<{ he
     if (request.part?.$case === 'manifestPart') {
       sizeBytes += request.part.value.length;
       if (sizeBytes > MAX_MANIFEST_BYTES) {
-        throw new TributaryError('MANIFEST_INVALID', { what: 'The manifest is too large', expected: `at most ${MAX_MANIFEST_BYTES} bytes` });
+        throw new TributaryError('MANIFEST_INVALID', {
+          what: 'The manifest is too large',
+          expected: `at most ${MAX_MANIFEST_BYTES} bytes`,
+        });
       }
       parts.push(request.part.value);
     }

@@ -19,8 +19,8 @@ interface OpenChunk extends IncomingChunk {
 
 export interface ReceiverEvents {
   readonly onAnswer: (answer: WriteResponse) => void;
-  /** A chunk could not be stored: the stream is over. */
-  readonly onFailure: (error: unknown) => void;
+  /** A chunk could not be stored: `close` says why. */
+  readonly onUnstored: () => void;
 }
 
 export class ChunkReceiver {
@@ -32,6 +32,7 @@ export class ChunkReceiver {
   #touchedMs = 0;
   #open: OpenChunk | undefined;
   #closed = false;
+  #unstored: { readonly error: unknown } | undefined;
 
   constructor(services: Services, events: ReceiverEvents) {
     this.#services = services;
@@ -76,12 +77,13 @@ export class ChunkReceiver {
     this.#touch();
   }
 
-  /** Gives up the open chunk; resolves when every whole one is answered. */
+  /** Gives up the open chunk; resolves when every whole one is answered. @throws what kept one from being stored */
   async close(): Promise<void> {
     this.#closed = true;
     this.#open?.abandon();
     this.#open = undefined;
     await Promise.all(this.#commits);
+    if (this.#unstored !== undefined) throw this.#unstored.error;
   }
 
   async #makeRoom(digest: string, sizeBytes: number): Promise<void> {
@@ -99,7 +101,8 @@ export class ChunkReceiver {
         state: durable ? ChunkState.DURABLE : ChunkState.DIGEST_MISMATCH,
       });
     } catch (error) {
-      this.#events.onFailure(error);
+      this.#unstored ??= { error };
+      this.#events.onUnstored();
     }
   }
 

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { type SerializedError, TributaryError } from '../../shared/errors/tributary-error.js';
 import type { FinalizeResponse } from '../../shared/generated/tributary/v1/transfers.js';
-import { taskVectorStatistics } from '../../shared/merge/statistics.js';
+import { taskVectorStatistics } from '../../shared/merge/task-vector-statistics.js';
 import { type Artifact, uniqueChunks } from '../../shared/transfer/artifact.js';
 import { modelMessage } from '../models/messages.js';
 import { contributionMessage } from '../rounds/messages.js';
@@ -92,7 +92,7 @@ async function examine(
     if (reference !== undefined) opened.push(reference);
     const name = upload.contributor === '' ? upload.target_name : upload.contributor;
     const statistics = await taskVectorStatistics({
-      ...(reference === undefined ? {} : { base: { name: 'base', tensors: reference.tensors } }),
+      base: reference === undefined ? undefined : { name: 'base', tensors: reference.tensors },
       input: { name, kind: artifact.kind, tensors: input.tensors },
       threads: services.config.threads,
       signal: services.stopping,

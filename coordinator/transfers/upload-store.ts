@@ -39,14 +39,20 @@ export class UploadStore {
   get(id: string): UploadRow {
     const row = this.#db.prepare('SELECT * FROM uploads WHERE id = ?').get(id) as UploadRow | undefined;
     if (row === undefined || row.state === 'aborted') {
-      throw new TributaryError('UPLOAD_NOT_FOUND', { what: 'There is no such upload, or it expired', where: id, fix: 'Push again; what arrived is kept.' });
+      throw new TributaryError('UPLOAD_NOT_FOUND', {
+        what: 'There is no such upload, or it expired',
+        where: id,
+        fix: 'Push again; what arrived is kept.',
+      });
     }
     return row;
   }
 
   findOpen(upload: Pick<UploadRow, 'target' | 'target_name' | 'contributor' | 'manifest_digest'>): UploadRow | undefined {
     return this.#db
-      .prepare("SELECT * FROM uploads WHERE target = ? AND target_name = ? AND contributor = ? AND manifest_digest = ? AND state = 'receiving'")
+      .prepare(
+        "SELECT * FROM uploads WHERE target = ? AND target_name = ? AND contributor = ? AND manifest_digest = ? AND state = 'receiving'",
+      )
       .get(upload.target, upload.target_name, upload.contributor, upload.manifest_digest) as UploadRow | undefined;
   }
 
@@ -93,13 +99,17 @@ export class UploadStore {
   }
 
   finish(id: string, state: 'committed' | 'refused' | 'aborted', contributionId: number | null): void {
-    this.#db.prepare('UPDATE uploads SET state = ?, contribution_id = ?, touched_ms = ? WHERE id = ?').run(state, contributionId, this.#nowMs(), id);
+    this.#db
+      .prepare('UPDATE uploads SET state = ?, contribution_id = ?, touched_ms = ? WHERE id = ?')
+      .run(state, contributionId, this.#nowMs(), id);
   }
 
   /** Gives up uploads that made no progress for UPLOAD_IDLE_MS; returns how many. */
   expireIdle(): number {
     return Number(
-      this.#db.prepare("UPDATE uploads SET state = 'aborted' WHERE state = 'receiving' AND touched_ms < ?").run(this.#nowMs() - UPLOAD_IDLE_MS).changes,
+      this.#db
+        .prepare("UPDATE uploads SET state = 'aborted' WHERE state = 'receiving' AND touched_ms < ?")
+        .run(this.#nowMs() - UPLOAD_IDLE_MS).changes,
     );
   }
 }

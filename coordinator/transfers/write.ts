@@ -16,49 +16,42 @@ const STALL_MS = 60_000;
 export async function write(services: Services, call: RawCall): Promise<void> {
   requireToken(services.config, call.token, '');
   services.metrics.openWriteStreams.inc();
-  let fail: (error: unknown) => void = () => {};
   const receiver = new ChunkReceiver(services, {
     onAnswer: (answer) => call.send(WriteResponse.encode(answer).finish()),
-    onFailure: (error) => fail(error),
+    onUnstored: () => reading.stop(),
   });
+  const reading = readChunks(call, receiver, services.stopping);
   try {
-    await new Promise<void>((resolve, reject) => {
-      fail = reject;
-      readChunks(call, receiver, resolve, reject);
-    });
+    await reading.ended;
   } finally {
-    await receiver.close();
     services.metrics.openWriteStreams.dec();
+    await receiver.close();
   }
 }
 
-/** Reads until the stream's end, whichever way it comes, or until something is wrong with it. */
-function readChunks({ stream, signal }: RawCall, receiver: ChunkReceiver, onEnd: () => void, onError: (error: unknown) => void): void {
+interface Reading {
+  /** Resolves at the stream's end, whichever way it comes; rejects when something is wrong with it. */
+  readonly ended: Promise<void>;
+  stop(): void;
+}
+
+function readChunks({ stream, signal }: RawCall, receiver: ChunkReceiver, stopping: AbortSignal): Reading {
   const frames = new WriteFrames();
   let over = false;
+  let end = (_error?: unknown): void => {};
+  const ended = new Promise<void>((resolve, reject) => {
+    end = (error) => {
+      over = true;
+      clearTimeout(stall);
+      if (error === undefined) resolve();
+      else reject(error as Error);
+    };
+  });
+  const stop = (): void => end();
   const stall = setTimeout(() => {
     const digest = receiver.openDigest;
-    if (digest === undefined) return;
-    fail(
-      new TributaryError('COORDINATOR_UNAVAILABLE', {
-        what: `No progress for ${STALL_MS / 1000} s`,
-        where: `chunk ${digest}`,
-        fix: 'Send the chunk again.',
-      }),
-    );
+    if (digest !== undefined) end(stalled(digest));
   }, STALL_MS);
-  const stop = (): void => {
-    over = true;
-    clearTimeout(stall);
-  };
-  const end = (): void => {
-    stop();
-    onEnd();
-  };
-  const fail = (error: unknown): void => {
-    stop();
-    onError(error);
-  };
   /** Takes in what was pushed, up to a chunk that has to wait for room. */
   const takeIn = (): void => {
     if (over) return;
@@ -72,20 +65,33 @@ function readChunks({ stream, signal }: RawCall, receiver: ChunkReceiver, onEnd:
         const room = receiver.begin(event.request, event.dataBytes);
         if (room === undefined) continue;
         stream.pause();
-        void room.then(takeIn, fail);
+        void room.then(takeIn, end);
         return;
       }
       if (stream.isPaused()) stream.resume();
     } catch (error) {
-      fail(error);
+      end(error);
     }
   };
-  if (signal.aborted) return end();
-  signal.addEventListener('abort', end, { once: true });
-  stream.on('end', end);
+  signal.addEventListener('abort', stop, { once: true });
+  if (signal.aborted) stop();
+  // Whole chunks are still answered; the client goes on when the coordinator is back.
+  const leave = (): void => end(new TributaryError('COORDINATOR_UNAVAILABLE', { what: 'The coordinator is shutting down' }));
+  stopping.addEventListener('abort', leave, { once: true, signal });
+  if (stopping.aborted) leave();
+  stream.on('end', stop);
   stream.on('data', (bytes: Buffer) => {
     if (over) return;
     frames.push(bytes);
     takeIn();
+  });
+  return { ended, stop };
+}
+
+function stalled(digest: string): TributaryError {
+  return new TributaryError('COORDINATOR_UNAVAILABLE', {
+    what: `No progress for ${STALL_MS / 1000} s`,
+    where: `chunk ${digest}`,
+    fix: 'Send the chunk again.',
   });
 }

@@ -54,6 +54,7 @@ export function deserializeError(serialized: SerializedError): TributaryError {
 const SYSTEM_CODES: Record<string, ErrorCode> = {
   ENOSPC: 'DISK_FULL',
   EDQUOT: 'DISK_FULL',
+  EFBIG: 'DISK_FULL',
   EADDRINUSE: 'PORT_IN_USE',
 };
 

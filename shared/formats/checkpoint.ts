@@ -66,6 +66,8 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
       {
         what: 'no such file or folder',
         where: path,
+        expected: 'a folder with safetensors weights, or a .safetensors file',
+        got: 'nothing',
         fix: /^[\w.-]+\/[\w.-]+$/.test(path)
           ? `If this is a name on the Hugging Face Hub, download it first: hf download ${path} --local-dir DIR`
           : undefined,

@@ -75,28 +75,29 @@ function readTensorEntry(cursor: JsonCursor, name: string): RawTensor {
 
 function checkTensor(name: string, raw: RawTensor, dataStart: number, context: HeaderContext): SafetensorsTensor {
   const { dtype, shape, dataOffsets } = raw;
-  const label = `tensor ${quoteForMessage(name)}`;
+  // Only built for messages: headers of mixture-of-experts models have a hundred thousand entries.
+  const label = (): string => `tensor ${quoteForMessage(name)}`;
   if (dtype === undefined || shape === undefined || dataOffsets === undefined) {
     const missing = dtype === undefined ? 'dtype' : shape === undefined ? 'shape' : 'data_offsets';
-    refuse('SAFETENSORS_HEADER_INVALID', context, `${label} has no ${missing}`);
+    refuse('SAFETENSORS_HEADER_INVALID', context, `${label()} has no ${missing}`);
   }
   if (!isDType(dtype)) {
-    if (SUB_BYTE_DTYPES.has(dtype)) refuse('UNSUPPORTED_DTYPE', context, `${label} has a dtype narrower than a byte`, { got: dtype });
-    refuse('SAFETENSORS_HEADER_INVALID', context, `${label} has an unknown dtype`, {
+    if (SUB_BYTE_DTYPES.has(dtype)) refuse('UNSUPPORTED_DTYPE', context, `${label()} has a dtype narrower than a byte`, { got: dtype });
+    refuse('SAFETENSORS_HEADER_INVALID', context, `${label()} has an unknown dtype`, {
       expected: Object.keys(DTYPE_BYTES).join(', '),
       got: quoteForMessage(dtype),
     });
   }
   const [begin, end] = dataOffsets;
   if (begin === undefined || end === undefined || end < begin) {
-    refuse('SAFETENSORS_OFFSETS_INVALID', context, `${label} has data_offsets that are not [begin, end]`, {
+    refuse('SAFETENSORS_OFFSETS_INVALID', context, `${label()} has data_offsets that are not [begin, end]`, {
       got: `[${dataOffsets.join(', ')}]`,
     });
   }
   const elements = elementCount(shape);
   const sizeBytes = elements === undefined ? Number.POSITIVE_INFINITY : elements * DTYPE_BYTES[dtype];
   if (sizeBytes !== end - begin) {
-    refuse('SAFETENSORS_SIZE_MISMATCH', context, `${label} takes other bytes than its shape says`, {
+    refuse('SAFETENSORS_SIZE_MISMATCH', context, `${label()} takes other bytes than its shape says`, {
       expected: `${Number.isSafeInteger(sizeBytes) ? sizeBytes : 'more than 2^53'} bytes for ${dtype} [${shape.join(', ')}]`,
       got: `${end - begin} bytes`,
     });

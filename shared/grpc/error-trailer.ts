@@ -1,5 +1,5 @@
 /** How a TributaryError crosses gRPC: status and message for anyone, and an ErrorInfo in a binary trailer for our own clients. */
-import { Metadata, type MetadataValue } from 'nice-grpc-common';
+import type { Metadata, MetadataValue } from 'nice-grpc-common';
 import { GRPC_STATUS, isErrorCode } from '../errors/catalogue.js';
 import { deserializeError, type ErrorDetails, TributaryError } from '../errors/tributary-error.js';
 import { ErrorInfo } from '../generated/tributary/v1/common.js';

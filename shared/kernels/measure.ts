@@ -1,4 +1,4 @@
-/** A short measurement for `tributary doctor`: how fast one core sums bf16 inputs that lie in the cache. */
+/** A short measurement for `tributary doctor`: how fast one core measures bf16 task vectors that lie in the cache. */
 import { compileKernels, DTYPE_CODE, instantiateKernels } from './kernels.js';
 
 const ELEMENTS = 65_536;

@@ -41,7 +41,10 @@ function sameShape(a: TensorInfo, b: TensorInfo): boolean {
 }
 
 /** @throws TENSOR_MISSING, TENSOR_EXTRA, SHAPE_MISMATCH, DTYPE_MISMATCH, UNSUPPORTED_DTYPE: the first kind of problem that there is */
-export function checkCompatibility(reference: { readonly name: string; readonly tensors: ReadonlyMap<string, TensorInfo> }, model: ComparedModel): void {
+export function checkCompatibility(
+  reference: { readonly name: string; readonly tensors: ReadonlyMap<string, TensorInfo> },
+  model: ComparedModel,
+): void {
   const missing: Problem[] = [];
   const shapes: Problem[] = [];
   const dtypes: Problem[] = [];
@@ -54,11 +57,12 @@ export function checkCompatibility(reference: { readonly name: string; readonly 
         missing.push({ tensor: name, expected: `${describe(wanted)} as in ${reference.name}`, got: 'nothing' });
       continue;
     }
+    const fits = sameShape(tensor, wanted);
+    if (fits && (tensor.dtype === wanted.dtype || (isMergeDType(tensor.dtype) && isMergeDType(wanted.dtype)))) continue;
     const problem = { tensor: name, expected: `${describe(wanted)} as in ${reference.name}`, got: describe(tensor) };
-    if (!sameShape(tensor, wanted)) shapes.push(problem);
-    else if (isMergeDType(tensor.dtype) && isMergeDType(wanted.dtype)) continue;
+    if (!fits) shapes.push(problem);
     else if (isFloatDType(tensor.dtype) !== isFloatDType(wanted.dtype)) dtypes.push(problem);
-    else if (tensor.dtype !== wanted.dtype) (isFloatDType(wanted.dtype) ? unsupported : dtypes).push(problem);
+    else (isFloatDType(wanted.dtype) ? unsupported : dtypes).push(problem);
   }
   const extra: Problem[] = [];
   for (const [name, tensor] of model.tensors) {

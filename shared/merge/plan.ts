@@ -132,9 +132,18 @@ function dtypeWarnings(recipe: Recipe, stored: ReadonlySet<DType>): string[] {
   ];
 }
 
+/** A name in the recipe that takes no part: a typing error, or someone who did not push. */
+function absentContributors(recipe: Recipe, inputs: readonly MergeInput[]): string[] {
+  const absent = [...recipe.contributors.keys()].filter((name) => !inputs.some((input) => input.name === name));
+  return absent.map((name) => `contributors.${name} has no effect: no such contribution takes part`);
+}
+
 /** @throws TENSOR_*, SHAPE_MISMATCH, DTYPE_MISMATCH, UNSUPPORTED_DTYPE, RECIPE_INVALID, SAMPLES_MISSING, NO_CONTRIBUTIONS */
 export function planMerge(request: PlanRequest): MergePlan {
-  const { recipe, base, inputs } = request;
+  const { recipe, base } = request;
+  const inputs = request.inputs.map(
+    (input): MergeInput => ({ ...input, samples: recipe.contributors.get(input.name)?.samples ?? input.samples }),
+  );
   const [first] = inputs;
   if (first === undefined) throw new TributaryError('NO_CONTRIBUTIONS', { what: 'there is nothing to merge', where: recipe.fileName });
   const needsBase = recipe.rule.of === 'task_vectors' || inputs.some((input) => input.kind === 'delta');
@@ -177,7 +186,7 @@ export function planMerge(request: PlanRequest): MergePlan {
     inputNames: inputs.map((input) => input.name),
     baseName: base?.name,
     ...layout,
-    warnings: dtypeWarnings(recipe, stored),
+    warnings: [...dtypeWarnings(recipe, stored), ...absentContributors(recipe, inputs)],
     totals: {
       tensors: layout.tensors.length,
       readBytes,

@@ -42,6 +42,7 @@ export interface MergeOptions {
   /** Called when the weights stand, with the folder that is about to be renamed: for configuration, tokenizer, model card. */
   readonly writeExtras?: ((folder: string) => Promise<void>) | undefined;
   readonly journalIntervalMs?: number | undefined;
+  readonly progressIntervalMs?: number | undefined;
 }
 
 export interface MergeOutcome {
@@ -150,9 +151,9 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
     options.onProgress?.({ doneBytes, totalBytes, resumedBytes: bytesOf(resumedTiles) });
   };
   let findings: Finding[];
-  const progressTimer = setInterval(report, PROGRESS_INTERVAL_MS);
+  const progressTimer = setInterval(report, options.progressIntervalMs ?? PROGRESS_INTERVAL_MS);
   const keeper = keepJournal(
-    journal.write,
+    (current) => journal.write(current),
     done,
     options.journalIntervalMs ?? (durable ? DURABLE_JOURNAL_INTERVAL_MS : JOURNAL_INTERVAL_MS),
   );

@@ -73,11 +73,12 @@ export function parseParameters(at: YamlNode, check: (entry: YamlEntry) => boole
 /** A folder, or `base:<name>` in a round. mergekit's `+lora` and `{model, lora}` forms are refused by name. */
 export function parseModelReference(at: YamlNode): string {
   if (isMapping(at)) {
+    let model: string | undefined;
     for (const entry of entriesOf(at)) {
-      if (entry.key === 'model') return parseModelReference(entry.value);
-      refuseKey(entry, ['model'], ['lora', 'override_architecture']);
+      if (entry.key === 'model' || entry.key === 'path') model = parseModelReference(entry.value);
+      else refuseKey(entry, ['model'], ['lora', 'override_architecture', 'revision']);
     }
-    return refuse('RECIPE_INVALID', at, 'a model reference without model', { expected: 'the path of a folder' });
+    return model ?? refuse('RECIPE_INVALID', at, 'a model reference without model', { expected: 'the path of a folder' });
   }
   const text = textOf(at, 'the path of a folder');
   if (text.includes('+')) {

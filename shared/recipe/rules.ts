@@ -76,103 +76,26 @@ export function describeComposition(composition: RuleComposition): RuleDescripti
   };
 }
 
+const words = (text: string): readonly string[] => text.split(/\s+/);
+
 /** Methods that exist elsewhere or are planned here: refused by name, not as typing errors. */
-export const LATER_METHODS: readonly string[] = [
-  ...[
-    'ties',
-    'dare_ties',
-    'dare_linear',
-    'breadcrumbs',
-    'breadcrumbs_ties',
-    'della',
-    'della_linear',
-    'slerp',
-    'nuslerp',
-    'multislerp',
-    'karcher',
-  ],
-  ...['model_stock', 'sce', 'passthrough', 'nearswap', 'arcee_fusion', 'ram', 'ramplus_tl', 'core_space'],
-  ...[
-    'fednova',
-    'fedgma',
-    'median',
-    'cclip',
-    'trimmed_mean',
-    'geometric_median',
-    'krum',
-    'multi_krum',
-    'nan',
-    'metagpt',
-    'star',
-    'tsv_m',
-    'iso_c',
-    'iso_cts',
-  ],
-  ...[
-    'knots_ties',
-    'wudi',
-    'consensus_ta',
-    'tall',
-    'pcb',
-    'emr',
-    'lines',
-    'localize_and_stitch',
-    'fedavgm',
-    'fedadam',
-    'fedyogi',
-    'regmean',
-    'fisher',
-    'pleas',
-  ],
-];
+export const LATER_METHODS: readonly string[] = words(
+  `ties dare_ties dare_linear breadcrumbs breadcrumbs_ties della della_linear slerp nuslerp multislerp karcher model_stock
+  sce passthrough nearswap arcee_fusion ram ramplus_tl core_space fednova fedgma median cclip trimmed_mean geometric_median
+  krum multi_krum nan metagpt star tsv_m iso_c iso_cts knots_ties wudi consensus_ta tall pcb emr lines localize_and_stitch
+  fedavgm fedadam fedyogi regmean fisher pleas`,
+);
 
 /** Keys at the top of a recipe that mean something elsewhere or will here. */
-export const LATER_KEYS: readonly string[] = [
-  'slices',
-  'modules',
-  'tokenizer',
-  'tokenizer_source',
-  'chat_template',
-  'refine',
-  'map',
-  'round',
-  'weighting',
-];
+export const LATER_KEYS: readonly string[] = words(`slices modules tokenizer tokenizer_source chat_template refine map round weighting`);
 
 /** Steps of a written-out rule that are planned. */
-export const LATER_STEPS: readonly string[] = [
-  ...[
-    'trim',
-    'drop',
-    'breadcrumbs',
-    'star',
-    'emr',
-    'clip',
-    'align',
-    'steps',
-    'nan',
-    'metagpt',
-    'sign_consensus',
-    'agreement',
-    'median',
-    'trimmed_mean',
-  ],
-  ...['geometric_median', 'krum', 'slerp', 'karcher', 'tsv', 'iso', 'regmean', 'least_squares', 'lines', 'norm_preservation'],
-];
+export const LATER_STEPS: readonly string[] = words(
+  `trim drop breadcrumbs star emr clip align steps nan metagpt sign_consensus agreement median trimmed_mean geometric_median
+  krum slerp karcher tsv iso regmean least_squares lines norm_preservation`,
+);
 
 /** Parameters of mergekit's other methods: without effect on linear and task_arithmetic, there as here. */
-export const MERGEKIT_PARAMETERS: readonly string[] = [
-  'density',
-  'gamma',
-  'epsilon',
-  'rescale',
-  'int8_mask',
-  'select_topk',
-  't',
-  'scale',
-  'max_iter',
-  'tol',
-  'filter_wise',
-  'lambda',
-  'normalize',
-];
+export const MERGEKIT_PARAMETERS: readonly string[] = words(
+  `density gamma epsilon rescale int8_mask select_topk t scale max_iter tol filter_wise lambda normalize`,
+);

@@ -2,7 +2,7 @@
  * A YAML document as values that know where they stand, so that every complaint about a recipe can say line and column. YAML 1.1 as PyYAML
  * reads it (`yes` is true, `<<` merges), because recipes come from mergekit.
  */
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type Scalar } from 'yaml';
 import type { ErrorCode } from '../errors/catalogue.js';
 import { TributaryError } from '../errors/tributary-error.js';
 import { suggest } from './suggest.js';
@@ -65,13 +65,17 @@ function resolve(at: YamlNode): Node | undefined {
   return isAlias(at.node) ? at.node.resolve(at.source.document) : at.node;
 }
 
+/** As it is spelt in the file; strings in quotes. */
+function scalarText(node: Scalar): string {
+  return typeof node.value === 'string' ? JSON.stringify(node.value) : (node.source ?? JSON.stringify(node.value));
+}
+
 /** What stands there, for "got". */
 export function describe(at: YamlNode): string {
   const node = resolve(at);
   if (isMap(node)) return 'a mapping';
   if (isSeq(node)) return 'a list';
-  if (isScalar(node) && node.value !== null)
-    return `${typeof node.value === 'string' ? JSON.stringify(node.value) : String(node.value)}`.slice(0, 80);
+  if (isScalar(node) && node.value !== null) return scalarText(node).slice(0, 80);
   return 'nothing';
 }
 
@@ -132,7 +136,7 @@ export function itemsOf(at: YamlNode, expected = 'a list'): YamlNode[] {
 export function textOf(at: YamlNode, expected = 'text'): string {
   const node = resolve(at);
   if (!isScalar(node) || node.value === null || typeof node.value === 'boolean') return wrong(at, expected);
-  const text = typeof node.value === 'string' ? node.value : (node.source ?? String(node.value));
+  const text = typeof node.value === 'string' ? node.value : scalarText(node);
   return text.trim() === '' ? wrong(at, expected) : text;
 }
 

@@ -121,18 +121,14 @@ export function decodeManifest(bytes: Uint8Array, where: string): Artifact {
   };
 }
 
-function decodeFile(
-  file: ManifestFile,
-  where: string,
-  tensors: Map<string, ArtifactTensor>,
-  metadata: Map<string, string>,
-): ArtifactFile {
+function decodeFile(file: ManifestFile, where: string, tensors: Map<string, ArtifactTensor>, metadata: Map<string, string>): ArtifactFile {
   const at = `${where}: ${file.path}`;
   const sizeBytes = Number(file.sizeBytes);
   if (!Number.isSafeInteger(sizeBytes)) throw invalid(at, 'A file size is out of range', { got: `${file.sizeBytes}` });
   const isWeights = file.safetensorsHeader.length > 0;
   const header = isWeights ? parseHeader(at, sizeBytes, file.safetensorsHeader) : undefined;
-  const ranges = header === undefined ? cutRange(0, sizeBytes) : header.tensors.flatMap((tensor) => cutRange(tensor.offset, tensor.sizeBytes));
+  const ranges =
+    header === undefined ? cutRange(0, sizeBytes) : header.tensors.flatMap((tensor) => cutRange(tensor.offset, tensor.sizeBytes));
   if (file.chunkDigests.length !== ranges.length * DIGEST_BYTES) {
     throw invalid(at, 'The number of chunk digests does not fit the file', {
       expected: `${ranges.length} digests`,
@@ -194,7 +190,11 @@ function parseHeader(where: string, fileSizeBytes: number, header: Uint8Array): 
 function checkPath(path: string, previous: string, where: string): void {
   const parts = path.split('/');
   const plain = path.length > 0 && path.length <= 512 && parts.every((part) => /^[\w][\w .+@()=,-]*$/u.test(part) && !part.endsWith('.'));
-  if (!plain) throw invalid(where, 'A file has an unusable path', { expected: 'a relative path without .. or hidden parts', got: JSON.stringify(path) });
+  if (!plain)
+    throw invalid(where, 'A file has an unusable path', {
+      expected: 'a relative path without .. or hidden parts',
+      got: JSON.stringify(path),
+    });
   if (compareStrings(previous, path) >= 0) throw invalid(where, 'Files are not sorted by path or occur twice', { got: path });
 }
 

@@ -4,6 +4,7 @@
  * Tiles are taken in ascending order and always finished: the finding with the smallest tile number is the same in every run.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
+import { toTributaryError } from '../errors/tributary-error.js';
 import { DTYPE_BYTES } from '../formats/tensor.js';
 import { instantiateKernels, RECORD_BYTES } from '../kernels/kernels.js';
 import { ACTION, TENSOR, USE } from '../merge/job-layout.js';
@@ -12,7 +13,15 @@ import { createSourceReader } from './source-reader.js';
 
 const WIDTHS = [DTYPE_BYTES.F32, DTYPE_BYTES.F16, DTYPE_BYTES.BF16] as const;
 
-export function mergeTiles(job: MergeJob): Finding[] {
+export interface TileRunner {
+  /** Does the next tile; false when there is none left, or the job was stopped. */
+  step(): boolean;
+  /** Closes all files; to be called once, whatever happened. */
+  close(): void;
+  readonly findings: readonly Finding[];
+}
+
+export function startTiles(job: MergeJob): TileRunner {
   const { control, done, tensors, uses, tileBytes, groupSize } = job;
   const kernels = instantiateKernels(job.kernels);
   const { run } = kernels;
@@ -39,7 +48,11 @@ export function mergeTiles(job: MergeJob): Finding[] {
     }
     const bytes = kernels.bytes(pointer, length);
     let written = 0;
-    while (written < length) written += writeSync(file, bytes, written, length - written, field(tensor, TENSOR.offset) + at + written);
+    try {
+      while (written < length) written += writeSync(file, bytes, written, length - written, field(tensor, TENSOR.offset) + at + written);
+    } catch (error) {
+      throw toTributaryError(error, job.outputPaths[shard]);
+    }
   }
 
   function readElements(source: number, dtype: number, start: number, count: number, slot: number): void {
@@ -140,11 +153,13 @@ export function mergeTiles(job: MergeJob): Finding[] {
     return low;
   }
 
-  try {
-    while (Atomics.load(control, CONTROL.stop) === 0) {
+  return {
+    findings,
+    step() {
+      if (Atomics.load(control, CONTROL.stop) !== 0) return false;
       const unit = Atomics.add(control, CONTROL.nextUnit, 1);
-      if (unit >= done.length) break;
-      if (done[unit] === 1) continue;
+      if (unit >= done.length) return false;
+      if (done[unit] === 1) return true;
       const tensor = tensorOf(unit);
       const tileCount = field(tensor, TENSOR.tileCount);
       const start = (unit - field(tensor, TENSOR.firstTile)) * tileCount;
@@ -154,14 +169,44 @@ export function mergeTiles(job: MergeJob): Finding[] {
       if (fatal !== undefined) {
         findings.push(fatal);
         Atomics.store(control, CONTROL.stop, 1);
-        break;
+        return false;
       }
       Atomics.store(done, unit, 1);
       Atomics.add(control, CONTROL.doneUnits, 1);
-    }
+      return true;
+    },
+    close() {
+      reader.close();
+      for (const file of outputs.values()) closeSync(file);
+    },
+  };
+}
+
+/** All tiles that are left, without a pause: for worker threads. */
+export function mergeTiles(job: MergeJob): readonly Finding[] {
+  const runner = startTiles(job);
+  try {
+    while (runner.step());
+    return runner.findings;
   } finally {
-    reader.close();
-    for (const file of outputs.values()) closeSync(file);
+    runner.close();
   }
-  return findings;
+}
+
+/** Longest time for which `helpMerging` keeps the event loop waiting, give or take a tile. */
+const SLICE_MS = 12;
+
+/** The same for a thread that has an event loop to serve: signals and timers get their turn between slices. */
+export async function helpMerging(job: MergeJob): Promise<readonly Finding[]> {
+  const runner = startTiles(job);
+  try {
+    for (let until = performance.now() + SLICE_MS; runner.step(); ) {
+      if (performance.now() < until) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      until = performance.now() + SLICE_MS;
+    }
+    return runner.findings;
+  } finally {
+    runner.close();
+  }
 }

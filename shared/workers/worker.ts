@@ -3,7 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { toTributaryError } from '../errors/tributary-error.js';
 import { CONTROL, type Finding, type Job, type Reply, type Request } from './protocol.js';
 
-async function perform(job: Job): Promise<Finding[]> {
+async function perform(job: Job): Promise<readonly Finding[]> {
   switch (job.kind) {
     case 'merge':
       return (await import('./merge-tiles.js')).mergeTiles(job);

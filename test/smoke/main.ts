@@ -16,7 +16,11 @@ const dir = mkdtempSync(join(tmpdir(), 'tributary-smoke-'));
 const environment = { ...process.env, HOME: dir, XDG_CACHE_HOME: join(dir, 'cache'), XDG_CONFIG_HOME: join(dir, 'config') };
 
 function tributary(...args: string[]): string {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [command as string, ...args], { encoding: 'utf8', env: environment, timeout: 120_000 });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [command as string, ...args], {
+    encoding: 'utf8',
+    env: environment,
+    timeout: 120_000,
+  });
   if (status !== 0) throw new Error(`tributary ${args.join(' ')} ended with ${status}:\n${stdout}\n${stderr}`);
   return stdout;
 }
@@ -42,7 +46,10 @@ async function main(): Promise<void> {
   }
   const [base, alice, bob] = folders as [string, string, string];
   const recipe = join(dir, 'recipe.yml');
-  writeFileSync(recipe, `merge_method: task_arithmetic\nbase_model: ${base}\nmodels: [{model: ${alice}}, {model: ${bob}}]\nparameters: {weight: 1, lambda: 0.5}\n`);
+  writeFileSync(
+    recipe,
+    `merge_method: task_arithmetic\nbase_model: ${base}\nmodels: [{model: ${alice}}, {model: ${bob}}]\nparameters: {weight: 1, lambda: 0.5}\n`,
+  );
   tributary('merge', recipe, '--out', join(dir, 'offline'));
 
   const { child, server } = await startCoordinator();
@@ -55,11 +62,12 @@ async function main(): Promise<void> {
     tributary('push', bob, '--round', 'smoke', '--as', 'bob', '--server', server);
     tributary('round', 'watch', 'smoke', '--server', server);
     tributary('pull', 'smoke', '--out', join(dir, 'pulled'), '--server', server);
-  } finally {
     const exited = once(child, 'exit');
     child.kill('SIGTERM');
     const [code] = (await exited) as [number | null];
     if (code !== 0) throw new Error(`the coordinator ended with ${code}`);
+  } finally {
+    child.kill('SIGKILL');
   }
   const [offline, pulled] = ['offline', 'pulled'].map((name) => readFileSync(join(dir, name, 'model.safetensors')));
   if (offline === undefined || pulled === undefined || !offline.equals(pulled)) throw new Error('the round and the offline merge differ');

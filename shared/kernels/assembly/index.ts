@@ -103,6 +103,19 @@ function widenPairs(from: usize, dtype: i32, to: usize, count: i32): void {
   return v128.or(r, i32x4.shr_u(sign, 16));
 }
 
+/** As storePairs, for results that are checked for NaN apart: three operations less a vector. */
+@inline function storeFinitePairs<T>(at: usize, even: v128, odd: v128): void {
+  if (isFloat<T>() || isSigned<T>()) {
+    storePairs<T>(at, even, odd);
+  } else {
+    const half = i32x4.splat(0x7fff);
+    const one = i32x4.splat(1);
+    const e = i32x4.add(i32x4.add(even, half), v128.and(i32x4.shr_u(even, 16), one));
+    const o = i32x4.add(i32x4.add(odd, half), v128.and(i32x4.shr_u(odd, 16), one));
+    v128.store(at, v128.or(i32x4.shr_u(e, 16), v128.and(o, i32x4.splat(0xffff0000))));
+  }
+}
+
 @inline function storePairs<T>(at: usize, even: v128, odd: v128): void {
   if (isFloat<T>()) {
     v128.store(at, v128.shuffle<f32>(even, odd, 0, 4, 1, 5));
@@ -231,12 +244,16 @@ function addOneOfF64<T>(x: usize, coefficient: f64, base: usize, acc: usize, cou
 
 // ---- finishing ------------------------------------------------------------------------------------------------------------------------
 
-/** acc / divisor x lambda, plus base: a merged vector of exactly zero leaves the base's bits, the sign of a zero included. */
+/**
+ * acc / divisor x lambda, plus base: a merged vector of exactly zero leaves the base's bits, the sign of a zero included (zero is added as -0,
+ * which is neutral for +0 and -0 alike).
+ */
 @inline function finishLanesF32(acc: v128, base: v128, divisor: f32, lambda: f32, plusBase: bool): v128 {
   if (divisor != 1) acc = f32x4.div(acc, f32x4.splat(divisor));
   if (lambda != 1) acc = f32x4.mul(acc, f32x4.splat(lambda));
   if (!plusBase) return acc;
-  return v128.bitselect(base, f32x4.add(base, acc), f32x4.eq(acc, f32x4.splat(0)));
+  const zero = f32x4.eq(acc, f32x4.splat(0));
+  return f32x4.add(base, v128.or(acc, v128.and(zero, i32x4.splat(0x80000000))));
 }
 
 function finishOfF32<T>(acc: usize, base: usize, out: usize, count: i32, divisor: f32, lambda: f32, plusBase: bool): bool {
@@ -246,7 +263,7 @@ function finishOfF32<T>(acc: usize, base: usize, out: usize, count: i32, divisor
     const even = finishLanesF32(v128.load(acc), v128.load(base), divisor, lambda, plusBase);
     const odd = finishLanesF32(v128.load(acc, 16), v128.load(base, 16), divisor, lambda, plusBase);
     largest = i32x4.max_s(largest, i32x4.max_s(v128.and(even, absolute), v128.and(odd, absolute)));
-    storePairs<T>(out, even, odd);
+    storeFinitePairs<T>(out, even, odd);
     out += 8 * sizeof<T>();
     acc += 32;
     base += 32;
@@ -286,6 +303,166 @@ function finishF64(acc: usize, base: usize, out: usize, count: i32, divisor: f64
     base += 32;
   }
   return v128.any_true(i32x4.ge_s(largest, i32x4.splat(0x7f800000)));
+}
+
+// ---- the common case in one pass: 16-bit inputs, base and output of one dtype, up to four inputs at a time -------------------------------
+
+/** Elements with even index of eight 16-bit numbers, widened; the vector is loaded once for both halves. */
+@inline function evenOf<T>(raw: v128): v128 {
+  if (isSigned<T>()) return widenHalf(v128.and(raw, i32x4.splat(0xffff)));
+  return i32x4.shl(raw, 16);
+}
+
+@inline function oddOf<T>(raw: v128): v128 {
+  if (isSigned<T>()) return widenHalf(i32x4.shr_u(raw, 16));
+  return v128.and(raw, i32x4.splat(0xffff0000));
+}
+
+@inline function term(x: v128, c: v128, base: v128, mode: i32): v128 {
+  return f32x4.mul(c, mode == PLAIN ? x : f32x4.sub(x, base));
+}
+
+/** Four, three, two or one inputs (`n` is a constant where this is inlined); the accumulator stays in registers when `first` and `last`. */
+@inline function fuse<T>(
+  n: i32,
+  mode: i32,
+  x0: usize,
+  x1: usize,
+  x2: usize,
+  x3: usize,
+  c0: v128,
+  c1: v128,
+  c2: v128,
+  c3: v128,
+  base: usize,
+  acc: usize,
+  first: bool,
+  last: bool,
+  divisor: f32,
+  lambda: f32,
+  plusBase: bool,
+  out: usize,
+  count: i32,
+): bool {
+  const absolute = i32x4.splat(0x7fffffff);
+  const divisors = f32x4.splat(divisor);
+  const lambdas = f32x4.splat(lambda);
+  const sign = i32x4.splat(0x80000000);
+  const divides = divisor != 1;
+  const scales = lambda != 1;
+  let largest = i32x4.splat(0);
+  const bytes = <usize>count * 2;
+  for (let i: usize = 0; i < bytes; i += 16) {
+    let baseEven = i32x4.splat(0);
+    let baseOdd = i32x4.splat(0);
+    if (mode != PLAIN || plusBase) {
+      const raw = v128.load(base + i);
+      baseEven = evenOf<T>(raw);
+      baseOdd = oddOf<T>(raw);
+    }
+    const raw0 = v128.load(x0 + i);
+    let even = term(evenOf<T>(raw0), c0, baseEven, mode);
+    let odd = term(oddOf<T>(raw0), c0, baseOdd, mode);
+    if (!first) {
+      even = f32x4.add(v128.load(acc + 2 * i), even);
+      odd = f32x4.add(v128.load(acc + 2 * i, 16), odd);
+    }
+    if (n > 1) {
+      const raw = v128.load(x1 + i);
+      even = f32x4.add(even, term(evenOf<T>(raw), c1, baseEven, mode));
+      odd = f32x4.add(odd, term(oddOf<T>(raw), c1, baseOdd, mode));
+    }
+    if (n > 2) {
+      const raw = v128.load(x2 + i);
+      even = f32x4.add(even, term(evenOf<T>(raw), c2, baseEven, mode));
+      odd = f32x4.add(odd, term(oddOf<T>(raw), c2, baseOdd, mode));
+    }
+    if (n > 3) {
+      const raw = v128.load(x3 + i);
+      even = f32x4.add(even, term(evenOf<T>(raw), c3, baseEven, mode));
+      odd = f32x4.add(odd, term(oddOf<T>(raw), c3, baseOdd, mode));
+    }
+    if (!last) {
+      v128.store(acc + 2 * i, even);
+      v128.store(acc + 2 * i, odd, 16);
+      continue;
+    }
+    if (divides) {
+      even = f32x4.div(even, divisors);
+      odd = f32x4.div(odd, divisors);
+    }
+    if (scales) {
+      even = f32x4.mul(even, lambdas);
+      odd = f32x4.mul(odd, lambdas);
+    }
+    if (plusBase) {
+      even = f32x4.add(baseEven, v128.or(even, v128.and(f32x4.eq(even, f32x4.splat(0)), sign)));
+      odd = f32x4.add(baseOdd, v128.or(odd, v128.and(f32x4.eq(odd, f32x4.splat(0)), sign)));
+    }
+    largest = i32x4.max_s(largest, i32x4.max_s(v128.and(even, absolute), v128.and(odd, absolute)));
+    storeFinitePairs<T>(out + i, even, odd);
+  }
+  return v128.any_true(i32x4.ge_s(largest, i32x4.splat(infinityBits<T>())));
+}
+
+@inline function inputAt(records: usize, index: i32, n: i32): usize {
+  return index < n ? <usize>load<u32>(recordAt(records, index)) : 0;
+}
+
+@inline function coefficientAt(records: usize, index: i32, n: i32): v128 {
+  return index < n ? f32x4.splat(<f32>load<f64>(recordAt(records, index), 16)) : f32x4.splat(0);
+}
+
+function fuseUpToFour<T>(records: usize, n: i32, base: usize, acc: usize, first: bool, last: bool, divisor: f32, lambda: f32, plusBase: bool, out: usize, count: i32): bool {
+  const x0 = inputAt(records, 0, n);
+  const x1 = inputAt(records, 1, n);
+  const x2 = inputAt(records, 2, n);
+  const x3 = inputAt(records, 3, n);
+  const c0 = coefficientAt(records, 0, n);
+  const c1 = coefficientAt(records, 1, n);
+  const c2 = coefficientAt(records, 2, n);
+  const c3 = coefficientAt(records, 3, n);
+  if (load<i32>(records, 8) == PLAIN) {
+    if (n == 4) return fuse<T>(4, 0, x0, x1, x2, x3, c0, c1, c2, c3, base, acc, first, last, divisor, lambda, plusBase, out, count);
+    if (n == 3) return fuse<T>(3, 0, x0, x1, x2, x3, c0, c1, c2, c3, base, acc, first, last, divisor, lambda, plusBase, out, count);
+    if (n == 2) return fuse<T>(2, 0, x0, x1, x2, x3, c0, c1, c2, c3, base, acc, first, last, divisor, lambda, plusBase, out, count);
+    return fuse<T>(1, 0, x0, x1, x2, x3, c0, c1, c2, c3, base, acc, first, last, divisor, lambda, plusBase, out, count);
+  }
+  if (n == 4) return fuse<T>(4, 1, x0, x1, x2, x3, c0, c1, c2, c3, base, acc, first, last, divisor, lambda, plusBase, out, count);
+  if (n == 3) return fuse<T>(3, 1, x0, x1, x2, x3, c0, c1, c2, c3, base, acc, first, last, divisor, lambda, plusBase, out, count);
+  if (n == 2) return fuse<T>(2, 1, x0, x1, x2, x3, c0, c1, c2, c3, base, acc, first, last, divisor, lambda, plusBase, out, count);
+  return fuse<T>(1, 1, x0, x1, x2, x3, c0, c1, c2, c3, base, acc, first, last, divisor, lambda, plusBase, out, count);
+}
+
+/** Whether all inputs (and the base, if there is one) have the 16-bit dtype of the output and one mode, plain or minus base. */
+function isUniform(records: usize, n: i32, base: usize, baseDtype: i32, outDtype: i32): bool {
+  if (outDtype == F32 || (base != 0 && baseDtype != outDtype)) return false;
+  const mode = load<i32>(records, 8);
+  if (mode != PLAIN && mode != MINUS_BASE) return false;
+  for (let i = 0; i < n; i++) {
+    if (load<i32>(recordAt(records, i), 4) != outDtype || load<i32>(recordAt(records, i), 8) != mode) return false;
+  }
+  return true;
+}
+
+/** More than four inputs: four by four over blocks whose accumulator stays in the first-level cache, unless it is kept between groups. */
+function mergeUniform<T>(records: usize, n: i32, base: usize, kept: usize, count: i32, first: bool, last: bool, divisor: f32, lambda: f32, plusBase: bool, out: usize): bool {
+  if (n <= 4) return fuseUpToFour<T>(records, n, base, kept, first, last, divisor, lambda, plusBase, out, (count + 7) & ~7);
+  const moved = changetype<usize>(BLOCK_X);
+  let bad = false;
+  for (let start = 0; start < count; start += BLOCK) {
+    const size = ((min(BLOCK, count - start) + 7) & ~7) as i32;
+    const acc = kept == 0 ? BLOCK_ACC : kept + start * 4;
+    for (let i = 0; i < n; i += 4) {
+      const group = min(4, n - i) as i32;
+      for (let j = 0; j < group; j++) {
+        memory.copy(recordAt(moved, j), recordAt(records, i + j), RECORD_BYTES);
+        store<u32>(recordAt(moved, j), load<u32>(recordAt(records, i + j)) + start * 2);
+      }
+      if (fuseUpToFour<T>(moved, group, base + start * 2, acc, first && i == 0, last && i + group == n, divisor, lambda, plusBase, out + start * 2, size)) bad = true;
+    }
+  }
+  return bad;
 }
 
 // ---- one tile -------------------------------------------------------------------------------------------------------------------------
@@ -342,7 +519,7 @@ function finishF64(acc: usize, base: usize, out: usize, count: i32, divisor: f64
  * @param base pointer, or 0 when neither a mode nor the end needs it
  * @param kept where the accumulator lives between groups (4 or 8 bytes an element), or 0 when one group is all
  * @param first, last whether this is the first, the last group
- * @returns whether a result is NaN or infinite (only told with the last group)
+ * @returns whether a result is NaN or infinite (only told with the last group); the bits of NaN results are then unspecified
  */
 export function mergeTile(
   records: usize,
@@ -362,6 +539,11 @@ export function mergeTile(
   const wide = outDtype == F32;
   for (let i = 0; i < n; i++) pad(load<u32>(recordAt(records, i)), load<i32>(recordAt(records, i), 4), count);
   if (base != 0) pad(base, baseDtype, count);
+  if (isUniform(records, n, base, baseDtype, outDtype)) {
+    return outDtype == F16
+      ? mergeUniform<i16>(records, n, base, kept, count, first, last, <f32>divisor, <f32>lambda, plusBase, out)
+      : mergeUniform<u16>(records, n, base, kept, count, first, last, <f32>divisor, <f32>lambda, plusBase, out);
+  }
   let bad = false;
   for (let start = 0; start < count; start += BLOCK) {
     const size = ((min(BLOCK, count - start) + 7) & ~7) as i32;

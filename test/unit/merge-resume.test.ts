@@ -1,0 +1,83 @@
+/** Real processes, really killed: whatever the moment, the target is absent or whole, and a later run ends with the same bytes. */
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { tempDir } from '../support/temp-dir.js';
+import { type TestTensor, writeCheckpoint } from '../support/write-checkpoint.js';
+
+const root = tempDir();
+const SCRIPT = fileURLToPath(new URL('../support/merge-process.js', import.meta.url));
+
+function tensors(seed: number): TestTensor[] {
+  return Array.from({ length: 12 }, (_, index) => {
+    const values = new Uint16Array(30_000 + index);
+    for (let i = 0; i < values.length; i++) values[i] = 0x3c00 + ((Math.imul(i + seed, 2_654_435_761) >>> 20) & 0x3ff);
+    return { name: `layers.${index}.w`, dtype: 'BF16' as const, shape: [values.length], bytes: new Uint8Array(values.buffer) };
+  });
+}
+
+for (const name of ['base', 'a', 'b'])
+  writeCheckpoint(join(root, name), tensors(name.charCodeAt(0)), { 'config.json': '{"torch_dtype": "bfloat16"}' });
+const recipe = join(root, 'recipe.yml');
+writeFileSync(
+  recipe,
+  `merge_method: task_arithmetic\nbase_model: ${root}/base\nmodels: [{model: ${root}/a, parameters: {weight: 0.3}}, {model: ${root}/b, parameters: {weight: 0.6}}]\n`,
+);
+
+interface Outcome {
+  readonly killed: boolean;
+  readonly resumedTiles: number;
+}
+
+/** Runs a slow merge in its own process; kills it when it reports `killAtTile` or more tiles. */
+function run(out: string, killAtTile: number): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [SCRIPT, recipe, join(root, out)], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let resumedTiles = 0;
+    child.stdout.on('data', (text: Buffer) => {
+      for (const line of text.toString().split('\n').filter(Boolean)) {
+        const [done = '', resumed = ''] = line.split(' ');
+        resumedTiles = Number(resumed);
+        if (Number(done) >= killAtTile) child.kill('SIGKILL');
+      }
+    });
+    child.on('error', reject);
+    child.on('exit', (code, signal) => {
+      if (signal === 'SIGKILL') resolve({ killed: true, resumedTiles });
+      else if (code === 0) resolve({ killed: false, resumedTiles });
+      else reject(new Error(`exit code ${code}`));
+    });
+  });
+}
+
+const read = (out: string) => readFileSync(join(root, out, 'model.safetensors'));
+
+describe('a killed merge', () => {
+  it('continues and ends with the same bytes, however often it is killed', async () => {
+    await run('whole', Number.POSITIVE_INFINITY);
+    let killed = 0;
+    let furthest = 0;
+    for (const killAt of [1, 300, 900, 1500, Number.POSITIVE_INFINITY]) {
+      const outcome = await run('killed', killAt);
+      if (outcome.killed) killed += 1;
+      furthest = Math.max(furthest, outcome.resumedTiles);
+      if (outcome.killed) expect(existsSync(join(root, 'killed'))).toBe(false);
+      else break;
+    }
+    expect(killed).toBeGreaterThan(0);
+    expect(furthest).toBeGreaterThan(0);
+    expect(Buffer.compare(read('killed'), read('whole'))).toBe(0);
+    expect(readdirSync(join(root, 'killed')).sort()).toEqual(['README.md', 'config.json', 'model.safetensors']);
+    expect(readdirSync(root).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it('starts over when an input has changed meanwhile', async () => {
+    await run('changed', 300);
+    expect(existsSync(join(root, '.changed.tributary-partial', 'journal'))).toBe(true);
+    utimesSync(join(root, 'a', 'model.safetensors'), 1, 1);
+    expect((await run('changed', Number.POSITIVE_INFINITY)).resumedTiles).toBe(0);
+    expect(Buffer.compare(read('changed'), read('whole'))).toBe(0);
+  });
+});
