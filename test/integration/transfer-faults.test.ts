@@ -65,6 +65,14 @@ function incoming(): string[] {
   return readdirSync(join(running.dataDir, 'incoming'));
 }
 
+async function metric(name: string): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${running.coordinator.httpPort}/metrics`)).text();
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
+  return Number(line?.slice(name.length + 1) ?? 0);
+}
+
+const received = (): Promise<number> => metric('tributary_received_bytes_total');
+
 beforeAll(async () => {
   running = await startInProcess(folder);
   const described = await describeForTest(writeSingle(join(folder, 'base'), base));
@@ -117,10 +125,12 @@ describe('chunks', () => {
     const missing = await findMissing(connection, uploadId);
     const victim = largest(described, missing);
     const half = pieces(uploadId, victim, chunkBytes(described, victim)).slice(0, 2);
+    const halfBytes = half.reduce((sum, { data }) => sum + data.length, 0);
+    const before = await received();
     const abort = new AbortController();
     async function* stream(): AsyncGenerator<EncodedWrite> {
       yield* half.map(encodeWrite);
-      await eventually('the chunk arrives', () => (incoming().length > 0 ? true : undefined));
+      await eventually('half of the chunk arrives', async () => ((await received()) >= before + halfBytes ? true : undefined));
       if (how === 'is aborted') abort.abort();
     }
     const answers: unknown[] = [];
@@ -193,10 +203,7 @@ describe('chunks', () => {
     const described = await freshCheckpoint();
     const proxy = await startDelayProxy({ targetPort: running.coordinator.grpcPort });
     const connection = connect({ server: proxy.address });
-    const digestMismatches = async (): Promise<number> => {
-      const text = await (await fetch(`http://127.0.0.1:${running.coordinator.httpPort}/metrics`)).text();
-      return Number(/^tributary_chunks_total\{result="digest_mismatch"\} (\d+)$/m.exec(text)?.[1] ?? 0);
-    };
+    const digestMismatches = (): Promise<number> => metric('tributary_chunks_total{result="digest_mismatch"}');
     const before = await digestMismatches();
     proxy.flipBitAt(5.5 * 1024 * 1024);
     try {
