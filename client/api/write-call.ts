@@ -5,7 +5,7 @@
  * Bytes given to a call must not change before the call ended or the coordinator answered the chunk they belong to.
  */
 import { type Client, Metadata, type ServiceError } from '@grpc/grpc-js';
-import { CompressionFilterFactory } from '@grpc/grpc-js/build/src/compression-filter.js';
+import { type CompressionFilter, CompressionFilterFactory } from '@grpc/grpc-js/build/src/compression-filter.js';
 import { TransferServiceDefinition, WriteResponse } from '../../shared/generated/tributary/v1/transfers.js';
 import { decodeErrorTrailer, ERROR_TRAILER, fromBareStatus } from '../../shared/grpc/error-trailer.js';
 import type { EncodedWrite } from '../../shared/transfer/write-codec.js';
@@ -26,13 +26,18 @@ const PATH = `/${TransferServiceDefinition.fullName}/${TransferServiceDefinition
 /** Messages on their way to the filter, with the frame they lie in. */
 const frames = new WeakMap<Buffer, Buffer>();
 
+interface FilterFactory {
+  createFilter: (this: FilterFactory) => CompressionFilter;
+}
+
 let filtered = false;
 
 function passFrames(): void {
   if (filtered) return;
-  const original = CompressionFilterFactory.prototype.createFilter;
+  const prototype = CompressionFilterFactory.prototype as unknown as FilterFactory;
+  const original = prototype.createFilter;
   if (typeof original !== 'function') throw new Error('@grpc/grpc-js has changed: CompressionFilterFactory is gone; see write-call.ts');
-  CompressionFilterFactory.prototype.createFilter = function (this: CompressionFilterFactory) {
+  prototype.createFilter = function (this: FilterFactory) {
     const filter = original.call(this);
     const sendMessage = filter.sendMessage.bind(filter);
     filter.sendMessage = async (promise) => {

@@ -22,7 +22,7 @@ export type RawMethods = ReadonlyMap<string, RawMethod>;
 interface Internals {
   readonly options: { readonly [RAW_METHODS]?: RawMethods };
   commonServerOptions: { settings?: Record<string, number> };
-  createHttp2Server(credentials: unknown): Http2Server;
+  createHttp2Server: (this: Internals, credentials: unknown) => Http2Server;
 }
 
 type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...rest: unknown[]) => void;

@@ -6,7 +6,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { ServerError, Status } from 'nice-grpc-common';
 import { ERROR_TRAILER, encodeErrorTrailer } from '../../shared/grpc/error-trailer.js';
-import { frameOf } from '../../shared/transfer/write-codec.js';
+import { FRAME_PREFIX_BYTES, frameOf } from '../../shared/transfer/grpc-frame.js';
 import type { Services } from '../services.js';
 import type { RawMethod } from './http2-hooks.js';
 import { failureOf, statusName } from './observe.js';
@@ -19,6 +19,10 @@ export interface RawCall {
   readonly signal: AbortSignal;
   /** Sends one message. What is sent after the caller went away is dropped. */
   send(message: Uint8Array): void;
+  /** Sends a message in its frame; resolves when its memory is free again, also after the caller went away. */
+  sendFrame(frame: Uint8Array): Promise<void>;
+  /** The one message of a call that has one. */
+  receiveOnly<Message>(decode: (bytes: Buffer) => Message): Promise<Message>;
 }
 
 export interface RawCalls {
@@ -32,6 +36,9 @@ const RESPONSE_HEADERS = { ':status': 200, 'content-type': 'application/grpc+pro
 
 const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 0.001, n: 0.000_001 };
+
+/** Of a call that sends one message. */
+const MAX_ONLY_BYTES = 64 * 1024;
 
 /** setTimeout takes no more; a deadline in 24 days is none. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -78,6 +85,10 @@ async function serve(
     send: (message) => {
       if (!stream.destroyed && !stream.writableEnded) stream.write(frameOf(message));
     },
+    sendFrame: async (frame) => {
+      if (!stream.destroyed && !stream.writableEnded) await new Promise<void>((resolve) => stream.write(frame, () => resolve()));
+    },
+    receiveOnly: async (decode) => decodeOnly(await readAll(stream), decode),
   };
   try {
     await body(call);
@@ -96,6 +107,30 @@ async function serve(
     );
   } finally {
     clearTimeout(deadline);
+  }
+}
+
+async function readAll(stream: ServerHttp2Stream): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const part of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    sizeBytes += part.length;
+    if (sizeBytes > MAX_ONLY_BYTES)
+      throw new ServerError(Status.RESOURCE_EXHAUSTED, `Received message larger than max (${MAX_ONLY_BYTES})`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
+
+function decodeOnly<Message>(frame: Buffer, decode: (bytes: Buffer) => Message): Message {
+  if (frame[0] === 1) throw new ServerError(Status.UNIMPLEMENTED, 'This method takes no compressed messages');
+  if (frame.length < FRAME_PREFIX_BYTES || frame.readUInt32BE(1) !== frame.length - FRAME_PREFIX_BYTES) {
+    throw new ServerError(Status.INTERNAL, 'Expected exactly one message');
+  }
+  try {
+    return decode(frame.subarray(FRAME_PREFIX_BYTES));
+  } catch {
+    throw new ServerError(Status.INTERNAL, 'Error deserializing request');
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { access, open } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import type { Segment } from '../../shared/formats/tensor.js';
@@ -90,23 +90,6 @@ export class ChunkStore {
       return undefined;
     }
     return { at: 'file', segment: { path, offset: 0, length: 0 } };
-  }
-
-  /** Bytes `[offset, offset + length)` of a chunk the store has. */
-  async read(digest: string, offset: number, length: number): Promise<Uint8Array> {
-    const located = await this.locate(digest);
-    if (located === undefined) throw new TributaryError('INTERNAL', { what: 'A chunk that is referred to is missing', where: digest });
-    if (located.at === 'row') return this.readSmall(digest).subarray(offset, offset + length);
-    const file = await open(located.segment.path, 'r');
-    try {
-      const buffer = new Uint8Array(length);
-      const { bytesRead } = await file.read(buffer, 0, length, located.segment.offset + offset);
-      if (bytesRead !== length)
-        throw new TributaryError('INTERNAL', { what: 'A chunk is shorter than it was', where: located.segment.path });
-      return buffer;
-    } finally {
-      await file.close();
-    }
   }
 
   readSmall(digest: string): Uint8Array {

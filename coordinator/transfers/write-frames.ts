@@ -6,7 +6,8 @@
  */
 import { ServerError, Status } from 'nice-grpc-common';
 import { WriteRequest } from '../../shared/generated/tributary/v1/transfers.js';
-import { FRAME_PREFIX_BYTES, WRITE_DATA_TAG } from '../../shared/transfer/write-codec.js';
+import { FRAME_PREFIX_BYTES } from '../../shared/transfer/grpc-frame.js';
+import { WRITE_DATA_TAG } from '../../shared/transfer/write-codec.js';
 
 /** gRPC's own default for a message received. */
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;

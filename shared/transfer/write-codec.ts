@@ -3,9 +3,7 @@
  * sent from. The bytes are those of the generated encoder (a test compares them); `data` is the last field and needs no copy.
  */
 import { WriteRequest } from '../generated/tributary/v1/transfers.js';
-
-/** gRPC puts a flag and the length before each message. */
-export const FRAME_PREFIX_BYTES = 5;
+import { FRAME_PREFIX_BYTES, frameAround } from './grpc-frame.js';
 
 /** Room a message needs before its data: the frame's prefix, every other field with its tag and length. */
 export const WRITE_HEADER_BYTES = 160;
@@ -27,36 +25,6 @@ export interface EncodedWrite {
  */
 export function encodeAround(fields: Omit<WriteRequest, 'data'>, buffer: Uint8Array, dataStart: number, dataLength: number): EncodedWrite {
   const head = WriteRequest.encode({ ...fields, data: new Uint8Array(0) }).finish();
-  const length = varint(dataLength);
-  const start = dataStart - length.length - 1 - head.length;
-  buffer.set(head, start);
-  buffer[start + head.length] = WRITE_DATA_TAG;
-  buffer.set(length, start + head.length + 1);
-  const end = dataStart + dataLength;
-  setFramePrefix(buffer, start - FRAME_PREFIX_BYTES, end - start);
-  return { encoded: buffer.subarray(start, end), frame: buffer.subarray(start - FRAME_PREFIX_BYTES, end) };
-}
-
-/** A message on its own in a frame of its own. */
-export function frameOf(message: Uint8Array): Buffer {
-  const frame = Buffer.allocUnsafe(FRAME_PREFIX_BYTES + message.length);
-  setFramePrefix(frame, 0, message.length);
-  frame.set(message, FRAME_PREFIX_BYTES);
-  return frame;
-}
-
-function setFramePrefix(buffer: Uint8Array, at: number, messageBytes: number): void {
-  buffer[at] = 0;
-  new DataView(buffer.buffer, buffer.byteOffset).setUint32(at + 1, messageBytes);
-}
-
-function varint(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  while (rest > 0x7f) {
-    bytes.push((rest & 0x7f) | 0x80);
-    rest >>>= 7;
-  }
-  bytes.push(rest);
-  return bytes;
+  const frame = frameAround(head, WRITE_DATA_TAG, buffer, dataStart, dataLength);
+  return { encoded: frame.subarray(FRAME_PREFIX_BYTES), frame };
 }

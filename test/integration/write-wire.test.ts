@@ -7,7 +7,7 @@ import type { DescribedArtifact } from '../../client/push/describe.js';
 import { ErrorInfo } from '../../shared/generated/tributary/v1/common.js';
 import { ChunkState, TransferServiceDefinition, WriteRequest, WriteResponse } from '../../shared/generated/tributary/v1/transfers.js';
 import { uniqueChunks } from '../../shared/transfer/artifact.js';
-import { frameOf } from '../../shared/transfer/write-codec.js';
+import { frameOf } from '../../shared/transfer/grpc-frame.js';
 import { toHex } from '../../shared/util/hex.js';
 import { FEW_CHUNKS, fineTune, makeBase, writeSingle } from '../support/checkpoints.js';
 import { eventually } from '../support/eventually.js';
@@ -88,14 +88,14 @@ async function raw(bytes: readonly Buffer[], headers: Readonly<Record<string, st
   const all = { ':method': 'POST', ':path': PATH, 'content-type': 'application/grpc', te: 'trailers', ...BEARER, ...headers };
   const stream = session.request(all, { endStream: false });
   let httpStatus: unknown;
-  let trailers: Record<string, unknown> = {};
+  let trailers: Record<string, string | string[] | number | undefined> = {};
   const parts: Buffer[] = [];
   stream.on('response', (response) => {
     httpStatus = response[':status'];
-    trailers = response;
+    trailers = { ...response };
   });
   stream.on('trailers', (received) => {
-    trailers = received;
+    trailers = { ...received };
   });
   stream.on('data', (part: Buffer) => parts.push(part));
   for (const part of bytes) {
@@ -107,7 +107,7 @@ async function raw(bytes: readonly Buffer[], headers: Readonly<Record<string, st
   const answer = Buffer.concat(parts);
   let answers = 0;
   for (let at = 0; at < answer.length; at += 5 + answer.readUInt32BE(at + 1)) answers++;
-  return { httpStatus, grpcStatus: trailers['grpc-status'], message: decodeURI(String(trailers['grpc-message'] ?? '')), answers };
+  return { httpStatus, grpcStatus: trailers['grpc-status'], message: decodeURI(`${trailers['grpc-message']?.toString() ?? ''}`), answers };
 }
 
 const request = (digest: string): WriteRequest => pieces(uploadId, digest, chunkBytes(described, digest))[0] as WriteRequest;

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { WriteFrames } from '../../coordinator/transfers/write-frames.js';
 import { WriteRequest } from '../../shared/generated/tributary/v1/transfers.js';
-import { encodeAround, frameOf, WRITE_HEADER_BYTES } from '../../shared/transfer/write-codec.js';
+import { frameOf } from '../../shared/transfer/grpc-frame.js';
+import { encodeAround, WRITE_HEADER_BYTES } from '../../shared/transfer/write-codec.js';
 
 interface Piece {
   readonly request: WriteRequest;
