@@ -95,8 +95,6 @@ function openContribution(services: Services, header: BeginHeader, artifact: Art
       fix: 'Give one with --as.',
     });
   }
-  const round = services.rounds.requireOpen(target.round);
-  const base = services.models.artifact(services.models.resolve(round.base_name).manifest_digest);
   const facts = {
     contributor,
     manifest_digest: artifact.manifestDigest,
@@ -104,34 +102,37 @@ function openContribution(services: Services, header: BeginHeader, artifact: Art
     steps: target.steps === undefined ? null : Number(target.steps),
     total_bytes: uniqueBytes(artifact),
   };
-  checkBase(target.baseDigest, artifact, { name: round.base_name, digest: round.base_digest });
+  const wanted = { ...facts, target: 'contribution' as const, target_name: services.rounds.get(target.round).name };
+  // Whoever lost the answer to Finalize gets it again, also when that contribution was the one that closed the round.
+  const accepted = services.rounds.accepted(target.round).find((row) => row.contributor === contributor);
+  if (accepted?.manifest_digest === facts.manifest_digest && accepted.samples === facts.samples && accepted.steps === facts.steps) {
+    return { wanted, committed: services.uploads.create({ ...wanted, missing_bytes: 0 }, 'committed', accepted.id) };
+  }
+  const round = services.rounds.requireOpen(target.round);
+  const base = services.models.artifact(services.models.resolve(round.base_name).manifest_digest);
   try {
+    checkBase(target.baseDigest, artifact, { name: round.base_name, digest: round.base_digest });
     checkCompatibility(
       { name: round.base_name, tensors: base.tensors },
       { name: contributor, kind: artifact.kind, tensors: artifact.tensors },
     );
   } catch (error) {
-    if (error instanceof TributaryError) {
-      const { manifestDigest: manifest_digest, weightsDigest: weights_digest, kind } = artifact;
-      const refused = {
-        ...facts,
-        round: round.name,
-        manifest_digest,
-        weights_digest,
-        kind,
-        norm: 0,
-        sent_bytes: 0,
-        reason: error.toJSON(),
-      };
-      services.rounds.addContribution(refused, () => {});
-    }
+    if (error instanceof TributaryError) quarantine(services, round.name, artifact, facts, error);
     throw error;
   }
-  const wanted = { ...facts, target: 'contribution' as const, target_name: round.name };
-  const accepted = services.rounds.accepted(round.name).find((row) => row.contributor === contributor);
-  const same = accepted?.manifest_digest === facts.manifest_digest && accepted.samples === facts.samples && accepted.steps === facts.steps;
-  if (!same) return { wanted };
-  return { wanted, committed: services.uploads.create({ ...wanted, missing_bytes: 0 }, 'committed', accepted.id) };
+  return { wanted };
+}
+
+/** Makes the refusal visible to whoever runs the round. */
+function quarantine(
+  services: Services,
+  round: string,
+  artifact: Artifact,
+  facts: Pick<NewUpload, 'contributor' | 'manifest_digest' | 'samples' | 'steps' | 'total_bytes'>,
+  error: TributaryError,
+): void {
+  const { weightsDigest: weights_digest, kind } = artifact;
+  services.rounds.addContribution({ ...facts, round, weights_digest, kind, norm: 0, sent_bytes: 0, reason: error.toJSON() }, () => {});
 }
 
 async function readRequests(requests: AsyncIterable<BeginRequest>): Promise<{ header: BeginHeader; manifest: Uint8Array }> {
