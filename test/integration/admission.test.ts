@@ -83,7 +83,7 @@ describe('another base', () => {
       got: /^[0-9a-f]{16}/,
       fix: /pull base/,
     });
-    expect(await rowOf('by-flag')).toBe(undefined);
+    expect(await rowOf('by-flag')).toMatchObject({ status: 'quarantined', reason: { code: 'BASE_MISMATCH' } });
   });
 
   test('by the metadata of the checkpoint', async () => {
