@@ -6,7 +6,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { access, open } from 'node:fs/promises';
+import { access, type FileHandle, open, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Piscina } from 'piscina';
 import { deserializeError, type SerializedError, TributaryError } from '../../shared/errors/tributary-error.js';
@@ -14,7 +14,6 @@ import type { Segment } from '../../shared/formats/tensor.js';
 import { fromHex } from '../../shared/util/hex.js';
 import type { Database } from '../state/database.js';
 import { inTransaction } from '../state/database.js';
-import { ChunkSlots } from './chunk-slots.js';
 import { DirectorySync } from './directory-sync.js';
 import type { SealJob } from './seal-worker.js';
 
@@ -50,7 +49,6 @@ export class ChunkStore {
   readonly #nowMs: () => number;
   readonly #pool: Piscina<SealJob, boolean | SerializedError>;
   readonly #directories = new DirectorySync();
-  readonly #slots = new ChunkSlots();
   #smallQueue: { digest: string; data: Uint8Array; resolve: () => void; reject: (error: unknown) => void }[] = [];
   #flushTimer: NodeJS.Timeout | undefined;
 
@@ -177,33 +175,34 @@ export class ChunkStore {
   }
 
   #receiveFile(digest: string, sizeBytes: number): ChunkWriter {
-    let slot: SharedArrayBuffer | undefined;
-    let receivedBytes = 0;
-    const giveBack = (): void => {
-      if (slot !== undefined) this.#slots.give(slot);
-      slot = undefined;
+    const temporary = join(this.#dataDir, 'incoming', `${digest.slice(0, 16)}-${randomUUID()}`);
+    let file: FileHandle | undefined;
+    let position = 0;
+    const closeFile = async (): Promise<void> => {
+      await file?.close();
+      file = undefined;
     };
     return {
       append: async (data) => {
-        slot ??= await this.#slots.take();
-        new Uint8Array(slot).set(data, receivedBytes);
-        receivedBytes += data.length;
+        file ??= await open(temporary, 'wx');
+        const { bytesWritten } = await file.write(data, 0, data.length, position);
+        if (bytesWritten !== data.length)
+          throw new TributaryError('DISK_FULL', { what: 'The disk took only part of a write', where: temporary });
+        position += data.length;
       },
       commit: async () => {
-        const temporary = join(this.#dataDir, 'incoming', `${digest.slice(0, 16)}-${randomUUID()}`);
+        await closeFile();
         const final = this.#pathOf(digest);
-        try {
-          if (slot === undefined || receivedBytes !== sizeBytes) return false;
-          const sealed = await this.#pool.run({ temporary, final, digest, slot, sizeBytes });
-          if (typeof sealed === 'object') throw deserializeError(sealed);
-          if (!sealed) return false;
-        } finally {
-          giveBack();
-        }
+        const sealed = await this.#pool.run({ temporary, final, digest, sizeBytes });
+        if (typeof sealed === 'object') throw deserializeError(sealed);
+        if (!sealed) return false;
         await this.#directories.sync(dirname(final));
         return true;
       },
-      abandon: async () => giveBack(),
+      abandon: async () => {
+        await closeFile();
+        await unlink(temporary).catch(() => {});
+      },
     };
   }
 }
