@@ -1,6 +1,7 @@
 /** Entry point of `tributary coordinator`: the only place here that reads the environment, handles signals and sets the exit code. */
 import { pino } from 'pino';
 import { EXIT_CODE } from '../shared/errors/catalogue.js';
+import { keepFreedMemory } from '../shared/util/keep-freed-memory.js';
 import { VERSION } from '../shared/version.js';
 import { loadConfig } from './config.js';
 import { startCoordinator } from './coordinator.js';
@@ -16,6 +17,7 @@ export interface CoordinatorFlags {
 
 /** Runs until SIGTERM or SIGINT; returns the exit code. Throws TributaryErrors of the start. */
 export async function runCoordinator(flags: CoordinatorFlags): Promise<number> {
+  keepFreedMemory();
   const { config: file, ...overrides } = flags;
   const config = loadConfig({ file, environment: process.env, flags: overrides });
   const logger = pino({ level: config.logLevel, base: { service: 'coordinator', version: VERSION } });

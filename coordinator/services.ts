@@ -23,8 +23,6 @@ export interface Services {
   readonly uploads: UploadStore;
   readonly hub: RoundHub;
   readonly metrics: Metrics;
-  /** Bytes of chunks being received at once, over all streams. */
-  readonly receiving: Semaphore;
   /** Held while an upload is opened, and while garbage is collected: never both. */
   readonly opening: Semaphore;
   /** Finalize calls under way, by upload. */
@@ -32,9 +30,6 @@ export interface Services {
   /** Aborted when the process begins to stop. */
   readonly stopping: AbortSignal;
 }
-
-/** Enough for 16 full chunks: beyond that a disk is the limit, not parallelism. */
-const RECEIVING_BYTES = 64 * 1024 * 1024;
 
 export function createServices(
   config: CoordinatorConfig,
@@ -58,7 +53,6 @@ export function createServices(
     uploads: new UploadStore(db, nowMs),
     hub,
     metrics: createMetrics({ rounds: () => rounds.countByState(), contributions: () => rounds.countContributions() }),
-    receiving: new Semaphore(RECEIVING_BYTES),
     opening: new Semaphore(1),
     finalizing: new Map(),
     stopping,

@@ -1,18 +1,19 @@
 /** One connection to a coordinator: typed clients, credentials on every call, and errors as TributaryErrors. */
 import { readFileSync } from 'node:fs';
-import { ChannelCredentials } from '@grpc/grpc-js';
+import { ChannelCredentials, Client as GrpcClient } from '@grpc/grpc-js';
 import { type Client, type ClientMiddlewareCall, createChannel, createClientFactory } from 'nice-grpc';
 import { type CallOptions, ClientError, Metadata } from 'nice-grpc-common';
 import type { TributaryError } from '../../shared/errors/tributary-error.js';
 import { ModelServiceDefinition } from '../../shared/generated/tributary/v1/models.js';
 import { RoundServiceDefinition } from '../../shared/generated/tributary/v1/rounds.js';
+import { TransferServiceDefinition } from '../../shared/generated/tributary/v1/transfers.js';
 import { fromBareStatus, readErrorTrailer } from '../../shared/grpc/error-trailer.js';
-import { EncodedTransferDefinition } from '../../shared/transfer/write-codec.js';
 import type { ClientSettings } from '../settings.js';
+import { createWriteCall, type WriteCall } from './write-call.js';
 
 export interface Connection {
   readonly server: string;
-  readonly transfers: Client<typeof EncodedTransferDefinition>;
+  readonly transfers: Omit<Client<typeof TransferServiceDefinition>, 'write'> & { readonly write: WriteCall };
   readonly rounds: Client<typeof RoundServiceDefinition>;
   readonly models: Client<typeof ModelServiceDefinition>;
   close(): void;
@@ -22,7 +23,8 @@ export interface Connection {
 const WINDOW_BYTES = 16 * 1024 * 1024;
 
 export function connect(settings: Pick<ClientSettings, 'server' | 'token' | 'tls'>): Connection {
-  const channel = createChannel(settings.server, credentialsOf(settings.tls), {
+  const credentials = credentialsOf(settings.tls);
+  const channel = createChannel(settings.server, credentials, {
     'grpc-node.flow_control_window': WINDOW_BYTES,
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 20_000,
@@ -34,7 +36,10 @@ export function connect(settings: Pick<ClientSettings, 'server' | 'token' | 'tls
   const factory = createClientFactory().use(translateErrors(settings));
   return {
     server: settings.server,
-    transfers: factory.create(EncodedTransferDefinition, channel),
+    transfers: {
+      ...factory.create(TransferServiceDefinition, channel),
+      write: createWriteCall(new GrpcClient(settings.server, credentials, { channelOverride: channel }), settings),
+    },
     rounds: factory.create(RoundServiceDefinition, channel),
     models: factory.create(ModelServiceDefinition, channel),
     close: () => channel.close(),

@@ -1,4 +1,5 @@
 /** `tributary pull`. */
+import { keepFreedMemory } from '../../shared/util/keep-freed-memory.js';
 import { pull } from '../pull/pull.js';
 import { type CommandContext, withConnection } from './context.js';
 import { byteProgress } from './progress.js';
@@ -6,6 +7,7 @@ import { modelView } from './round-view.js';
 import { formatBytes, formatSeconds } from './units.js';
 
 export async function runPull(context: CommandContext, name: string, outDir: string): Promise<void> {
+  keepFreedMemory();
   const progress = byteProgress(context.io, 'pulling');
   const startedMs = performance.now();
   try {

@@ -10,6 +10,32 @@ import { requireToken, tokenOf } from './identity.js';
 /** Health and reflection answer anyone. */
 const OURS = '/tributary.';
 
+/** What a caller is told about a failure. */
+export interface Failure {
+  readonly status: Status;
+  readonly message: string;
+  /** For the trailer; absent when gRPC itself refused or the caller went away. */
+  readonly error?: TributaryError;
+}
+
+/** Translates whatever a handler threw, and logs it if somebody should know. `signal` is aborted when the caller went away. */
+export function failureOf(services: Services, method: string, error: unknown, signal: AbortSignal): Failure {
+  if (error instanceof ServerError) return { status: error.code, message: error.details };
+  const stopping = services.stopping.aborted && isAbortError(error) && !signal.aborted;
+  if (isAbortError(error) && !stopping) return { status: Status.CANCELLED, message: 'The operation was cancelled' };
+  const known = stopping
+    ? new TributaryError('COORDINATOR_UNAVAILABLE', { what: 'The coordinator is shutting down' })
+    : toTributaryError(error);
+  const log = known.code === 'INTERNAL' || known.code === 'IO_ERROR' ? 'error' : 'info';
+  services.logger[log]({ method, code: known.code, ...(log === 'error' ? { err: error } : {}) }, known.message);
+  return { status: GRPC_STATUS[known.entry.status], message: `${known.code}: ${known.message}`, error: known };
+}
+
+/** Name of a status as metrics have it. */
+export function statusName(status: Status): string {
+  return Status[status] ?? 'UNKNOWN';
+}
+
 export function observe(services: Services) {
   return async function* <Request, Response>(
     call: ServerMiddlewareCall<Request, Response>,
@@ -23,19 +49,11 @@ export function observe(services: Services) {
       end({ status: 'OK' });
       return result;
     } catch (error) {
-      const stopping = services.stopping.aborted && isAbortError(error) && !context.signal.aborted;
-      if (error instanceof ServerError || (isAbortError(error) && !stopping)) {
-        end({ status: error instanceof ServerError ? (Status[error.code] ?? 'UNKNOWN') : 'CANCELLED' });
-        throw error;
-      }
-      const known = stopping
-        ? new TributaryError('COORDINATOR_UNAVAILABLE', { what: 'The coordinator is shutting down' })
-        : toTributaryError(error);
-      end({ status: known.entry.status });
-      const log = known.code === 'INTERNAL' || known.code === 'IO_ERROR' ? 'error' : 'info';
-      services.logger[log]({ method, code: known.code, ...(log === 'error' ? { err: error } : {}) }, known.message);
-      setErrorTrailer(context.trailer, known);
-      throw new ServerError(GRPC_STATUS[known.entry.status], `${known.code}: ${known.message}`);
+      const failure = failureOf(services, method, error, context.signal);
+      end({ status: statusName(failure.status) });
+      if (failure.error === undefined) throw error;
+      setErrorTrailer(context.trailer, failure.error);
+      throw new ServerError(failure.status, failure.message);
     }
   };
 }

@@ -9,12 +9,15 @@ import { ModelServiceDefinition } from '../../shared/generated/tributary/v1/mode
 import { RoundServiceDefinition } from '../../shared/generated/tributary/v1/rounds.js';
 import { TransferServiceDefinition } from '../../shared/generated/tributary/v1/transfers.js';
 import type { CoordinatorConfig } from '../config.js';
+import { download } from '../models/download.js';
 import { modelService } from '../models/service.js';
 import { roundService } from '../rounds/service.js';
 import type { Services } from '../services.js';
 import { transferService } from '../transfers/service.js';
+import { write } from '../transfers/write.js';
+import { hookHttp2Servers, RAW_METHODS, type RawMethods } from './http2-hooks.js';
 import { observe } from './observe.js';
-import { widenServerWindows } from './wide-windows.js';
+import { createRawCalls, type RawCall } from './raw-call.js';
 
 export interface GrpcFace {
   readonly port: number;
@@ -26,12 +29,22 @@ export interface GrpcFace {
 const SERVICES = [TransferServiceDefinition.fullName, RoundServiceDefinition.fullName, ModelServiceDefinition.fullName];
 
 export async function startGrpc(services: Services): Promise<GrpcFace> {
-  widenServerWindows();
+  hookHttp2Servers();
   const health = HealthState();
+  const raw = createRawCalls(services);
+  const rawMethod = (service: string, method: string, body: (call: RawCall) => Promise<void>) => {
+    const path = `/${service}/${method}`;
+    return [path, raw.method(path, body)] as const;
+  };
+  const rawMethods: RawMethods = new Map([
+    rawMethod(TransferServiceDefinition.fullName, TransferServiceDefinition.methods.write.name, (call) => write(services, call)),
+    rawMethod(ModelServiceDefinition.fullName, ModelServiceDefinition.methods.download.name, (call) => download(services, call)),
+  ]);
   const server = createServer({
     // Clients ping every 30 s so that dead lines are noticed; the default would answer that with too_many_pings.
     'grpc.http2.min_ping_interval_without_data_ms': 10_000,
     'grpc.keepalive_permit_without_calls': 1,
+    [RAW_METHODS]: rawMethods,
   });
   const observed = server.use(observe(services));
   observed.add(TransferServiceDefinition, transferService(services));
@@ -58,6 +71,7 @@ export async function startGrpc(services: Services): Promise<GrpcFace> {
       const outcome = await Promise.race([observed.shutdown().then(() => 'done' as const), patience]);
       clearTimeout(timer);
       if (outcome === 'late') observed.forceShutdown();
+      await raw.settled();
     },
   };
 }

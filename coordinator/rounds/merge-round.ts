@@ -12,6 +12,7 @@ import { type Artifact, type ArtifactFile } from '../../shared/transfer/artifact
 import { VERSION } from '../../shared/version.js';
 import type { ModelRow } from '../models/model-store.js';
 import type { Services } from '../services.js';
+import { ChunkReader } from '../store/chunk-reader.js';
 import { parseRoundRecipe, type RoundRecipe } from './round-recipe.js';
 import type { ContributionRow, RoundRow } from './round-store.js';
 
@@ -100,7 +101,12 @@ async function readSidecar(services: Services, artifact: Artifact, path: string)
 }
 
 async function readFileOf(services: Services, file: ArtifactFile): Promise<Buffer> {
-  const parts: Uint8Array[] = [];
-  for (const chunk of file.chunks) parts.push(await services.chunks.read(chunk.digest, 0, chunk.length));
-  return Buffer.concat(parts);
+  const bytes = Buffer.alloc(file.sizeBytes);
+  const reader = new ChunkReader(services.chunks);
+  try {
+    for (const chunk of file.chunks) await reader.read(chunk.digest, 0, bytes.subarray(chunk.offset, chunk.offset + chunk.length));
+  } finally {
+    await reader.close();
+  }
+  return bytes;
 }

@@ -6,21 +6,20 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { access, type FileHandle, open, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { Piscina } from 'piscina';
-import { deserializeError, type SerializedError, TributaryError } from '../../shared/errors/tributary-error.js';
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TributaryError } from '../../shared/errors/tributary-error.js';
 import type { Segment } from '../../shared/formats/tensor.js';
 import { fromHex } from '../../shared/util/hex.js';
 import type { Database } from '../state/database.js';
 import { inTransaction } from '../state/database.js';
-import { DirectorySync } from './directory-sync.js';
-import type { SealJob } from './seal-worker.js';
+import { ReceivingMemory, type Room } from './receiving-memory.js';
+import { SealPool } from './seal-pool.js';
 
 /** Below this a chunk is a row. SQLite reads and writes blobs under about 100 KB faster than a file system does files. */
 const SMALL_CHUNK_BYTES = 64 * 1024;
 
-/** fsync dominates sealing and the disk serves several at once better than one, so more threads than cores. */
+/** Waiting for the disk dominates sealing, and it serves several at once better than one, so more threads than cores. */
 const SEAL_THREADS = 4;
 
 /** Small chunks that wait this long are committed together: one fsync for all of them. */
@@ -28,12 +27,13 @@ const GROUP_COMMIT_MS = 5;
 
 export type Located = { readonly at: 'file'; readonly segment: Segment } | { readonly at: 'row' };
 
-/** Receives one chunk. Exactly one of `commit` and `abandon` ends it. */
-export interface ChunkWriter {
-  append(data: Uint8Array): Promise<void>;
+/** Receives one chunk: its bytes are put into `bytes`, then exactly one of `commit` and `abandon` ends it. */
+export interface IncomingChunk {
+  /** As long as the chunk. Not to be touched after the end. */
+  readonly bytes: Buffer;
   /** False when the bytes do not have the announced digest; they are gone then. */
   commit(): Promise<boolean>;
-  abandon(): Promise<void>;
+  abandon(): void;
 }
 
 export interface PlacedChunk {
@@ -47,8 +47,8 @@ export class ChunkStore {
   readonly #db: Database;
   readonly #dataDir: string;
   readonly #nowMs: () => number;
-  readonly #pool: Piscina<SealJob, boolean | SerializedError>;
-  readonly #directories = new DirectorySync();
+  readonly #pool = new SealPool(SEAL_THREADS);
+  readonly #memory = new ReceivingMemory();
   #smallQueue: { digest: string; data: Uint8Array; resolve: () => void; reject: (error: unknown) => void }[] = [];
   #flushTimer: NodeJS.Timeout | undefined;
 
@@ -63,13 +63,6 @@ export class ChunkStore {
     for (let prefix = 0; prefix < 256; prefix++) {
       mkdirSync(join(dataDir, 'chunks', prefix.toString(16).padStart(2, '0')), { recursive: true });
     }
-    this.#pool = new Piscina({
-      filename: new URL('./seal-worker.js', import.meta.url).href,
-      name: 'seal',
-      minThreads: 1,
-      maxThreads: SEAL_THREADS,
-      idleTimeout: 10_000,
-    });
   }
 
   async close(): Promise<void> {
@@ -99,32 +92,21 @@ export class ChunkStore {
     return { at: 'file', segment: { path, offset: 0, length: 0 } };
   }
 
-  /** Bytes `[offset, offset + length)` of a chunk the store has. */
-  async read(digest: string, offset: number, length: number): Promise<Uint8Array> {
-    const located = await this.locate(digest);
-    if (located === undefined) throw new TributaryError('INTERNAL', { what: 'A chunk that is referred to is missing', where: digest });
-    if (located.at === 'row') return this.readSmall(digest).subarray(offset, offset + length);
-    const file = await open(located.segment.path, 'r');
-    try {
-      const buffer = new Uint8Array(length);
-      const { bytesRead } = await file.read(buffer, 0, length, located.segment.offset + offset);
-      if (bytesRead !== length)
-        throw new TributaryError('INTERNAL', { what: 'A chunk is shorter than it was', where: located.segment.path });
-      return buffer;
-    } finally {
-      await file.close();
-    }
-  }
-
   readSmall(digest: string): Uint8Array {
     const row = this.#db.prepare('SELECT data FROM small_chunks WHERE digest = ?').get(digest) as { data: Uint8Array } | undefined;
     if (row === undefined) throw new TributaryError('INTERNAL', { what: 'A small chunk that is referred to is missing', where: digest });
     return row.data;
   }
 
-  /** Starts receiving a chunk of `sizeBytes` bytes. */
-  receive(digest: string, sizeBytes: number): ChunkWriter {
-    return sizeBytes < SMALL_CHUNK_BYTES ? this.#receiveSmall(digest, sizeBytes) : this.#receiveFile(digest, sizeBytes);
+  /** Waits for room to receive a chunk of `sizeBytes` bytes; this bounds the memory of all that is being received. */
+  async receive(digest: string, sizeBytes: number): Promise<IncomingChunk> {
+    const small = sizeBytes < SMALL_CHUNK_BYTES;
+    const room = await (small ? this.#memory.takeBuffer(sizeBytes) : this.#memory.takeSlot(sizeBytes));
+    return {
+      bytes: room.bytes,
+      commit: () => (small ? this.#commitSmall(digest, room) : this.#commitFile(digest, sizeBytes, room)),
+      abandon: () => room.release(room.memory),
+    };
   }
 
   /** Records where the chunks of a published model lie. To be called inside the transaction that publishes it. */
@@ -137,23 +119,29 @@ export class ChunkStore {
     return join(this.#dataDir, 'chunks', digest.slice(0, 2), digest);
   }
 
-  #receiveSmall(digest: string, sizeBytes: number): ChunkWriter {
-    const parts: Uint8Array[] = [];
-    return {
-      append: async (data) => {
-        parts.push(data);
-      },
-      commit: async () => {
-        const data = Buffer.concat(parts);
-        if (data.length !== sizeBytes || createHash('sha256').update(data).digest('hex') !== digest) return false;
-        await new Promise<void>((resolve, reject) => {
-          this.#smallQueue.push({ digest, data, resolve, reject });
-          this.#flushTimer ??= setTimeout(() => this.#flushSmall(), GROUP_COMMIT_MS);
-        });
-        return true;
-      },
-      abandon: async () => {},
-    };
+  async #commitSmall(digest: string, room: Room): Promise<boolean> {
+    try {
+      if (createHash('sha256').update(room.bytes).digest('hex') !== digest) return false;
+      await new Promise<void>((resolve, reject) => {
+        this.#smallQueue.push({ digest, data: room.bytes, resolve, reject });
+        this.#flushTimer ??= setTimeout(() => this.#flushSmall(), GROUP_COMMIT_MS);
+      });
+      return true;
+    } finally {
+      room.release();
+    }
+  }
+
+  async #commitFile(digest: string, sizeBytes: number, { memory, release }: Room): Promise<boolean> {
+    const temporary = join(this.#dataDir, 'incoming', `${digest.slice(0, 16)}-${randomUUID()}`);
+    let back: ArrayBuffer | undefined;
+    try {
+      const sealed = await this.#pool.run({ memory, sizeBytes, temporary, final: this.#pathOf(digest), digest });
+      back = sealed.memory;
+      return sealed.durable;
+    } finally {
+      release(back);
+    }
   }
 
   #flushSmall(): void {
@@ -172,38 +160,6 @@ export class ChunkStore {
     } catch (error) {
       for (const { reject } of batch) reject(error);
     }
-  }
-
-  #receiveFile(digest: string, sizeBytes: number): ChunkWriter {
-    const temporary = join(this.#dataDir, 'incoming', `${digest.slice(0, 16)}-${randomUUID()}`);
-    let file: FileHandle | undefined;
-    let position = 0;
-    const closeFile = async (): Promise<void> => {
-      await file?.close();
-      file = undefined;
-    };
-    return {
-      append: async (data) => {
-        file ??= await open(temporary, 'wx');
-        const { bytesWritten } = await file.write(data, 0, data.length, position);
-        if (bytesWritten !== data.length)
-          throw new TributaryError('DISK_FULL', { what: 'The disk took only part of a write', where: temporary });
-        position += data.length;
-      },
-      commit: async () => {
-        await closeFile();
-        const final = this.#pathOf(digest);
-        const sealed = await this.#pool.run({ temporary, final, digest, sizeBytes });
-        if (typeof sealed === 'object') throw deserializeError(sealed);
-        if (!sealed) return false;
-        await this.#directories.sync(dirname(final));
-        return true;
-      },
-      abandon: async () => {
-        await closeFile();
-        await unlink(temporary).catch(() => {});
-      },
-    };
   }
 }
 

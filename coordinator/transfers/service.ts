@@ -1,5 +1,6 @@
 /** The TransferService: each call in a file of its own. */
 import type { CallContext } from 'nice-grpc-common';
+import { TributaryError } from '../../shared/errors/tributary-error.js';
 import type { FindMissingResponse, TransferServiceImplementation, Upload } from '../../shared/generated/tributary/v1/transfers.js';
 import { UploadState } from '../../shared/generated/tributary/v1/transfers.js';
 import { uniqueChunks } from '../../shared/transfer/artifact.js';
@@ -9,7 +10,6 @@ import { packDigests } from '../store/chunk-store.js';
 import { begin } from './begin.js';
 import { finalize } from './finalize.js';
 import type { UploadRow } from './upload-store.js';
-import { write } from './write.js';
 
 /** Digests in one FindMissing answer: 128 KiB. */
 const DIGESTS_PER_PAGE = 4096;
@@ -23,9 +23,9 @@ export function transferService(services: Services): TransferServiceImplementati
   return {
     begin: (requests, context) => begin(services, requests, tokenOf(context)),
     findMissing: (request, context) => findMissing(services, owned(request.uploadId, context)),
-    write: (requests, context) => {
-      requireToken(services.config, tokenOf(context), '');
-      return write(services, requests);
+    // Served from the HTTP/2 stream (write.ts); the coordinator never starts without that.
+    write: () => {
+      throw new TributaryError('INTERNAL', { what: 'Write came past its own handler' });
     },
     getUpload: async (request, context) => await describe(services, owned(request.uploadId, context)),
     finalize: async (request, context) => await finalize(services, owned(request.uploadId, context).id),

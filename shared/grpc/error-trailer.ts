@@ -27,10 +27,18 @@ export function setErrorTrailer(trailer: Metadata, error: TributaryError): void 
   trailer.set(ERROR_TRAILER, ErrorInfo.encode(toErrorInfo(error)).finish());
 }
 
+/** The trailer's value as HTTP/2 carries binary metadata. */
+export function encodeErrorTrailer(error: TributaryError): string {
+  return Buffer.from(ErrorInfo.encode(toErrorInfo(error)).finish()).toString('base64');
+}
+
 /** The error a trailer carries, if it carries one. */
 export function readErrorTrailer(trailer: Metadata): TributaryError | undefined {
   const value: MetadataValue<typeof ERROR_TRAILER> | undefined = trailer.get(ERROR_TRAILER);
-  if (value === undefined) return undefined;
+  return value === undefined ? undefined : decodeErrorTrailer(value);
+}
+
+export function decodeErrorTrailer(value: Uint8Array): TributaryError {
   return fromErrorInfo(ErrorInfo.decode(value));
 }
 

@@ -17,3 +17,11 @@ interface WasmApi {
 }
 
 export const webAssembly = (globalThis as unknown as { readonly WebAssembly: WasmApi }).WebAssembly;
+
+const PAGE_BYTES = 65_536;
+
+/** Memory that begins at a page, as unbuffered file writes want it; other buffers begin anywhere. */
+export function createAlignedMemory(sizeBytes: number): Buffer {
+  const pages = Math.ceil(sizeBytes / PAGE_BYTES);
+  return Buffer.from(new webAssembly.Memory({ initial: pages, maximum: pages }).buffer);
+}

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { type ClientHttp2Stream, connect, createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 
-/** Those of coordinator/grpc/wide-windows.ts. */
+/** Those of coordinator/grpc/http2-hooks.ts. */
 const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 const STREAMS = 4;

@@ -32,9 +32,9 @@ afterEach(async () => {
 
 async function store(bytes: Uint8Array): Promise<Uint8Array> {
   const digest = createHash('sha256').update(bytes).digest();
-  const writer = services.chunks.receive(digest.toString('hex'), bytes.length);
-  await writer.append(bytes);
-  expect(await writer.commit()).toBe(true);
+  const chunk = await services.chunks.receive(digest.toString('hex'), bytes.length);
+  chunk.bytes.set(bytes);
+  expect(await chunk.commit()).toBe(true);
   return digest;
 }
 

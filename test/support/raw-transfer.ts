@@ -24,7 +24,7 @@ export interface InProcess {
   close(): Promise<void>;
 }
 
-export async function startInProcess(folder: string, flags: Readonly<Record<string, unknown>> = {}): Promise<InProcess> {
+export async function startInProcess(folder: string, flags: Readonly<Record<string, unknown>> = {}, token?: string): Promise<InProcess> {
   const dataDir = join(folder, 'data');
   mkdirSync(dataDir, { recursive: true });
   const config = loadConfig({
@@ -32,7 +32,7 @@ export async function startInProcess(folder: string, flags: Readonly<Record<stri
     flags: { data: dataDir, listen: '127.0.0.1:0', http: '127.0.0.1:0', threads: 1, ...flags },
   });
   const coordinator = await startCoordinator(config, pino({ level: 'silent' }));
-  const connection = connect({ server: `127.0.0.1:${coordinator.grpcPort}` });
+  const connection = connect({ server: `127.0.0.1:${coordinator.grpcPort}`, token });
   return {
     coordinator,
     connection,
