@@ -99,6 +99,15 @@ export class ModelStore {
         });
       }
     }
+    const round = this.#db.prepare('SELECT state FROM rounds WHERE name = ?').get(reference) as { state: string } | undefined;
+    if (round !== undefined) {
+      throw new TributaryError('MODEL_NOT_FOUND', {
+        what: `Round ${reference} has no model yet`,
+        expected: 'a published round',
+        got: round.state,
+        fix: `\`tributary round watch ${reference}\` waits for it.`,
+      });
+    }
     throw new TributaryError('MODEL_NOT_FOUND', {
       what: `There is no model named ${reference}`,
       fix: '`tributary base list` shows the bases, `tributary round list` the rounds and their models.',
