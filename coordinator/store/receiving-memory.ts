@@ -7,8 +7,8 @@
 import { CHUNK_BYTES } from '../../shared/transfer/chunk-layout.js';
 import { Semaphore } from '../../shared/util/semaphore.js';
 
-/** Enough for 16 full chunks: beyond that a disk is the limit, not parallelism. */
-const SLOTS = 16;
+/** Full chunks received at once: beyond this a disk is the limit, not parallelism. */
+const SLOTS = 12;
 
 /** Where one chunk is received. */
 export interface Room {
