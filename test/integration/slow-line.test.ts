@@ -35,8 +35,8 @@ test('the coordinator announces windows for long lines', async () => {
   const [settings] = (await once(session, 'remoteSettings')) as [{ initialWindowSize: number }];
   expect(settings.initialWindowSize).toBeGreaterThanOrEqual(4 * MEBI);
   // The connection's window is widened right after the settings.
-  for (let turn = 0; turn < 100 && (session.state.remoteWindowSize ?? 0) < 16 * MEBI; turn++) await sleep(20);
-  expect(session.state.remoteWindowSize).toBeGreaterThanOrEqual(16 * MEBI);
+  for (let turn = 0; turn < 100 && (session.state.remoteWindowSize ?? 0) < 8 * MEBI; turn++) await sleep(20);
+  expect(session.state.remoteWindowSize).toBeGreaterThanOrEqual(8 * MEBI);
   session.destroy();
 });
 
