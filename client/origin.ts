@@ -8,9 +8,6 @@ import type { Model } from '../shared/generated/tributary/v1/models.js';
 
 export const ORIGIN_FILE = 'tributary.json';
 
-/** Key of safetensors `__metadata__` under which a checkpoint names the weights digest of its base. */
-export const BASE_DIGEST_KEY = 'tributary.base_digest';
-
 export interface Origin {
   readonly model: string;
   readonly weights_digest: string;

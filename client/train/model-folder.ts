@@ -10,7 +10,8 @@ import { TributaryError, toTributaryError } from '../../shared/errors/tributary-
 import { openCheckpoint } from '../../shared/formats/checkpoint.js';
 import { encodeSafetensorsHeader } from '../../shared/formats/safetensors-header.js';
 import type { StoredTensor, TensorInfo, TensorMap } from '../../shared/formats/tensor.js';
-import { BASE_DIGEST_KEY, readOrigin } from '../origin.js';
+import { BASE_DIGEST_KEY } from '../../shared/transfer/artifact.js';
+import { readOrigin } from '../origin.js';
 import { CLASS_COUNT } from './digits.js';
 import { DOMAINS, IMAGE_PIXELS } from './domains.js';
 import type { Layer, Network } from './network.js';

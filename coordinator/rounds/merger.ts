@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
+import { stagingFor } from '../../shared/merge/staging.js';
 import { MODELS_DIR, publishFolder } from '../models/publish.js';
 import type { Services } from '../services.js';
 import { openArtifact } from '../store/artifact-source.js';
@@ -79,7 +80,8 @@ export class Merger {
         return;
       }
       if (this.#services.rounds.get(round.name).state !== 'merging') {
-        await rm(this.#workDir(round), { recursive: true, force: true });
+        await this.#discard(round);
+        await rm(stagingFor(this.#folder(round)).root, { recursive: true, force: true });
         logger.info({ round: round.name }, 'merge cancelled');
         stopTimer({ result: 'cancelled' });
         return;
@@ -87,6 +89,8 @@ export class Merger {
       const known = toTributaryError(error);
       stopTimer({ result: 'failed' });
       logger.error({ round: round.name, code: known.code, err: error }, 'merge failed');
+      // Before the row: a failed round may lose contributions, and must not find a folder made with them when it is closed again.
+      await this.#discard(round);
       this.#services.rounds.change(round.name, 'merge_failed', { error: known.toJSON() });
     } finally {
       hub.setProgress(round.name, undefined, nowMs());
@@ -97,14 +101,24 @@ export class Merger {
     return join(this.#services.config.data, 'merging', round.name);
   }
 
+  #folder(round: RoundRow): string {
+    return join(this.#services.config.data, MODELS_DIR, round.name);
+  }
+
+  /** Removes a finished folder that will not be published, and the spool files; the journal of an unfinished one stays. */
+  async #discard(round: RoundRow): Promise<void> {
+    await rm(this.#folder(round), { recursive: true, force: true });
+    await rm(this.#workDir(round), { recursive: true, force: true });
+  }
+
   async #mergeAndPublish(
     round: RoundRow,
     signal: AbortSignal,
     onProgress: (doneBytes: number, totalBytes: number) => void,
   ): Promise<object> {
-    const { config, models, rounds, chunks, metrics } = this.#services;
+    const { models, rounds, chunks, metrics } = this.#services;
     const workDir = this.#workDir(round);
-    const folder = join(config.data, MODELS_DIR, round.name);
+    const folder = this.#folder(round);
     const baseModel = models.resolve(round.base_name);
     const accepted = rounds.accepted(round.name);
     if (accepted.length === 0) throw new TributaryError('NO_CONTRIBUTIONS', { what: `Round ${round.name} has no accepted contribution` });

@@ -84,7 +84,6 @@ export const CATALOGUE = {
   DIGEST_MISMATCH: row('Bytes do not have the SHA-256 they were announced with.', 'DATA_LOSS', 'input', true),
   UPLOAD_INCOMPLETE: row('Finalize was called before every chunk was durable.', 'FAILED_PRECONDITION', 'refused', true),
   UPLOAD_NOT_FOUND: row('No upload has this id, or it expired.', 'NOT_FOUND', 'refused'),
-  BASE_NOT_FOUND: row('No base model has this name or digest.', 'NOT_FOUND', 'refused'),
   MODEL_NOT_FOUND: row('No model has this name or digest.', 'NOT_FOUND', 'refused'),
   FILE_NOT_FOUND: row('The model has no file of this name.', 'NOT_FOUND', 'refused'),
   ROUND_NOT_FOUND: row('No round has this name.', 'NOT_FOUND', 'refused'),
@@ -94,7 +93,6 @@ export const CATALOGUE = {
   ROUND_STATE: row('The round is in a state in which this is not possible.', 'FAILED_PRECONDITION', 'refused'),
   NO_CONTRIBUTIONS: row('The round has fewer accepted contributions than it needs.', 'FAILED_PRECONDITION', 'refused'),
   QUARANTINED: row('The contribution failed admission; the reason is in the message.', 'FAILED_PRECONDITION', 'refused'),
-  MERGE_FAILED: row('The merge of a round stopped with an error.', 'FAILED_PRECONDITION', 'refused'),
 
   UNAUTHENTICATED: row('The coordinator wants a token and the one given is missing or unknown.', 'UNAUTHENTICATED', 'refused'),
   PERMISSION_DENIED: row('The token belongs to another contributor.', 'PERMISSION_DENIED', 'refused'),

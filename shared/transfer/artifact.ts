@@ -15,6 +15,9 @@ import { type ByteRange, cutRange, DIGEST_BYTES } from './chunk-layout.js';
 
 const FORMAT_VERSION = 1;
 
+/** Key of safetensors `__metadata__` under which a checkpoint names the weights digest of its base. */
+export const BASE_DIGEST_KEY = 'tributary.base_digest';
+
 /** 16 MiB of manifest describe about 2 TB of weights; more is a mistake or an attack. */
 export const MAX_MANIFEST_BYTES = 16 * 1024 * 1024;
 

@@ -1,6 +1,6 @@
 /**
  * A handful of worker threads that all work on one job at a time and share its units through an atomic counter. Own code instead of a
- * task pool: there is no queue to manage, and importing piscina alone costs 40 ms where a whole merge of a gigabyte takes 300.
+ * task pool: there is no queue to manage, and importing one would cost a good part of what a short merge takes.
  * Threads boot while the caller goes on: start the pool first, read recipes and headers meanwhile.
  */
 import { Worker } from 'node:worker_threads';
