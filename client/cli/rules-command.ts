@@ -1,6 +1,7 @@
 /** `tributary rules [NAME]`: what can stand after merge_method, and what it means. */
 import { TributaryError } from '../../shared/errors/tributary-error.js';
-import { findRule, RULES, type RuleDescription } from '../../shared/recipe/rules.js';
+import type { RuleDescription, RuleParameter } from '../../shared/recipe/recipe.js';
+import { findRule, RULES } from '../../shared/recipe/rules.js';
 import { suggest } from '../../shared/recipe/suggest.js';
 import type { LocalContext } from './local-context.js';
 import { table } from './table.js';
@@ -33,11 +34,11 @@ function ruleText(rule: RuleDescription): string {
     `result   ${rule.formula}`,
     `source   ${rule.source}`,
     `needs    ${rule.needs.length === 0 ? 'nothing but the models' : rule.needs.join(', ')}`,
-    `made of  weighting ${composition.weighting}, combine ${composition.normalize ? 'mean' : 'sum'} of ${composition.of.replace('_', ' ')}`,
+    `made of  weighting ${composition.weighting}, combine ${composition.combine} of ${composition.of.replace('_', ' ')}`,
   ];
   if (rule.parameters.length === 0) return lines.join('\n');
-  const value = (parameter: RuleDescription['parameters'][number]): string => {
-    if (parameter.default === undefined) return 'required (1 in a round)';
+  const value = (parameter: RuleParameter): string => {
+    if (parameter.default === undefined) return parameter.required === true ? 'required' : '';
     return parameter.kind === 'flag' ? `${parameter.default === 1}` : `${parameter.default}`;
   };
   const rows = rule.parameters.map((parameter) => [parameter.name, parameter.scope === 'model' ? 'per model' : 'global', value(parameter)]);

@@ -44,7 +44,7 @@ export async function mergeRound(merge: RoundMerge): Promise<{ readBytes: number
         kind: row.kind,
         tensors,
         samples: override?.samples ?? row.samples ?? undefined,
-        steps: row.steps ?? undefined,
+        steps: override?.steps ?? row.steps ?? undefined,
         parameters: override?.parameters,
       };
     }),

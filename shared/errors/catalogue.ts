@@ -79,6 +79,11 @@ export const CATALOGUE = {
   DTYPE_MISMATCH: row('A tensor is floating point on one side and integer on the other.', 'INVALID_ARGUMENT', 'input'),
   NON_FINITE: row('A tensor holds NaN or infinity, or merging it would produce one.', 'INVALID_ARGUMENT', 'input'),
   SAMPLES_MISSING: row('The rule weights by samples and a contribution does not say how many it used.', 'FAILED_PRECONDITION', 'refused'),
+  STEPS_MISSING: row(
+    'The rule weights by training steps and a contribution does not say how many it took.',
+    'FAILED_PRECONDITION',
+    'refused',
+  ),
 
   MANIFEST_INVALID: row('The description of an upload contradicts itself or breaks a limit.', 'INVALID_ARGUMENT', 'refused'),
   DIGEST_MISMATCH: row('Bytes do not have the SHA-256 they were announced with.', 'DATA_LOSS', 'input', true),

@@ -1,7 +1,6 @@
 /** README.md of a merged model: what it was made of and how, so that a stranger can judge it or make it again. Pure: data in, Markdown out. */
 import type { DType } from '../formats/tensor.js';
 import type { Recipe } from '../recipe/recipe.js';
-import { describeComposition, findRule } from '../recipe/rules.js';
 
 export interface CardModel {
   readonly name: string;
@@ -77,7 +76,7 @@ function modelTable(models: readonly CardModel[]): string {
 /** The tag `tributary` in the front matter is what marks a folder as ours (staging.ts). */
 export function renderModelCard(card: ModelCard): string {
   const { recipe, base } = card;
-  const rule = findRule(recipe.method) ?? describeComposition(recipe.rule);
+  const { description: rule } = recipe;
   const names = [...(base === undefined ? [] : [base.name]), ...card.models.map((model) => model.name)];
   const front = [
     '---',

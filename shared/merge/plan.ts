@@ -11,7 +11,7 @@
 import { TributaryError } from '../errors/tributary-error.js';
 import { elementCount } from '../formats/safetensors-header.js';
 import { type DType, isMergeDType, type MergeDType, type StoredTensor } from '../formats/tensor.js';
-import { ruleEvaluator, type TensorCoefficients } from '../recipe/evaluate.js';
+import { createParameterReader, sumCoefficients, type TensorCoefficients } from '../recipe/evaluate.js';
 import { layerPositions } from '../recipe/layers.js';
 import type { Recipe } from '../recipe/recipe.js';
 import { checkCompatibility } from './compatibility.js';
@@ -138,11 +138,27 @@ function absentContributors(recipe: Recipe, inputs: readonly MergeInput[]): stri
   return absent.map((name) => `contributors.${name} has no effect: no such contribution takes part`);
 }
 
+/** @throws RECIPE_UNSUPPORTED for rules that are not a weighted sum with known coefficients */
+function checkPlannable({ rule, numerics, fileName, method }: Recipe): void {
+  const { transforms, weighting, combine, post } = rule;
+  const known = transforms.length === 0 && combine === 'sum' && weighting !== 'nan' && weighting !== 'metagpt';
+  if (known && numerics === 'exact' && post.every((step) => step === 'scale')) return;
+  throw new TributaryError('RECIPE_UNSUPPORTED', {
+    what: `${method}${numerics === 'exact' ? '' : ' with numerics: mergekit'} cannot be merged in this version`,
+    where: fileName,
+  });
+}
+
 /** @throws TENSOR_*, SHAPE_MISMATCH, DTYPE_MISMATCH, UNSUPPORTED_DTYPE, RECIPE_INVALID, SAMPLES_MISSING, NO_CONTRIBUTIONS */
 export function planMerge(request: PlanRequest): MergePlan {
   const { recipe, base } = request;
+  checkPlannable(recipe);
   const inputs = request.inputs.map(
-    (input): MergeInput => ({ ...input, samples: recipe.contributors.get(input.name)?.samples ?? input.samples }),
+    (input): MergeInput => ({
+      ...input,
+      samples: recipe.contributors.get(input.name)?.samples ?? input.samples,
+      steps: recipe.contributors.get(input.name)?.steps ?? input.steps,
+    }),
   );
   const [first] = inputs;
   if (first === undefined) throw new TributaryError('NO_CONTRIBUTIONS', { what: 'there is nothing to merge', where: recipe.fileName });
@@ -159,7 +175,12 @@ export function planMerge(request: PlanRequest): MergePlan {
   for (const input of inputs) if (input.tensors !== reference.tensors) checkCompatibility(reference, input);
 
   const names = [...reference.tensors.keys()];
-  const evaluate = ruleEvaluator(recipe, inputs, layerPositions(names, request.numHiddenLayers), request.inRound === true ? 1 : undefined);
+  const read = createParameterReader(
+    recipe,
+    inputs,
+    layerPositions(names, request.numHiddenLayers),
+    request.inRound === true ? 1 : undefined,
+  );
   const stored = new Set<DType>();
   const unplaced = [...reference.tensors.values()].map((tensor) => {
     if (!isMergeDType(tensor.dtype))
@@ -173,7 +194,7 @@ export function planMerge(request: PlanRequest): MergePlan {
       shape: tensor.shape,
       dtype,
       action: 'merge' as const,
-      ...planArithmetic(recipe, tensor.name, evaluate(tensor.name), dtype, base, inputs),
+      ...planArithmetic(recipe, tensor.name, sumCoefficients(recipe, inputs, read(tensor), tensor.name), dtype, base, inputs),
     };
   });
   const layout = layOutShards(unplaced, request.shardSizeBytes ?? DEFAULT_SHARD_SIZE_BYTES);

@@ -3,10 +3,12 @@
  * version or a value of the wrong kind is an error with line and column; a parameter that has no effect is a warning.
  */
 
-import { type ParsedRule, parseMethod, parseWrittenRule } from './parse-rule.js';
-import { parseDtype, parseModelReference, parseParameters } from './parse-values.js';
-import type { Parameters, Recipe, RecipeContributor, RecipeModel } from './recipe.js';
-import { LATER_KEYS, MERGEKIT_PARAMETERS } from './rules.js';
+import { parametersOf } from './composition.js';
+import { addRefinements, type ParsedRule, parseMethod, parseWrittenRule, replaceWeighting } from './parse-rule.js';
+import { parseParameters, type SettingsContext } from './parse-settings.js';
+import { parseDtype, parseModelReference } from './parse-values.js';
+import type { Numerics, Parameters, ParameterValue, Recipe, RecipeContributor, RecipeModel, RuleDescription } from './recipe.js';
+import { LATER_KEYS } from './rules.js';
 import {
   countOf,
   describe,
@@ -25,6 +27,8 @@ import {
 const TOP_KEYS = [
   'merge_method',
   'rule',
+  'weighting',
+  'refine',
   'base_model',
   'models',
   'contributors',
@@ -35,37 +39,9 @@ const TOP_KEYS = [
   'numerics',
 ] as const;
 const MODEL_KEYS = ['model', 'samples', 'steps', 'parameters'] as const;
-const CONTRIBUTOR_KEYS = ['samples', 'parameters'] as const;
+const CONTRIBUTOR_KEYS = ['samples', 'steps', 'parameters'] as const;
 
-interface Context {
-  readonly rule: ParsedRule;
-  readonly warnings: string[];
-}
-
-/** Whether a parameter counts; one of mergekit's that its method does not read is a warning, as mergekit would not say a word. */
-function checkParameter({ rule, warnings }: Context, entry: YamlEntry, scope: 'model' | 'global'): boolean {
-  const { name: method, parameters } = rule.description;
-  const known = parameters.find((parameter) => parameter.name === entry.key);
-  if (known !== undefined) {
-    if (scope === 'global' || known.scope === 'model') return true;
-    warnings.push(`${entry.value.path} has no effect beside a model; write it under the top \`parameters\``);
-    return false;
-  }
-  const fromMergekit = method === 'linear' || method === 'task_arithmetic';
-  if (fromMergekit && MERGEKIT_PARAMETERS.includes(entry.key)) {
-    warnings.push(`${entry.value.path} has no effect with ${method}`);
-    return false;
-  }
-  return refuseKey(
-    entry,
-    parameters.map((parameter) => parameter.name),
-  );
-}
-
-const parametersIn = (context: Context, at: YamlNode, scope: 'model' | 'global'): Parameters =>
-  parseParameters(at, (entry) => checkParameter(context, entry, scope));
-
-function parseModel(context: Context, at: YamlNode): RecipeModel {
+function parseModel(context: SettingsContext, at: YamlNode): RecipeModel {
   let model: string | undefined;
   let samples: number | undefined;
   let steps: number | undefined;
@@ -74,14 +50,14 @@ function parseModel(context: Context, at: YamlNode): RecipeModel {
     if (entry.key === 'model') model = parseModelReference(entry.value);
     else if (entry.key === 'samples') samples = countOf(entry.value, 'a whole number above 0', 1);
     else if (entry.key === 'steps') steps = countOf(entry.value, 'a whole number above 0', 1);
-    else if (entry.key === 'parameters') parameters = parametersIn(context, entry.value, 'model');
+    else if (entry.key === 'parameters') parameters = parseParameters(context, entry.value, 'model');
     else refuseKey(entry, MODEL_KEYS);
   }
   if (model === undefined) return refuse('RECIPE_INVALID', at, `${at.path} names no model`, { expected: 'model: the path of a folder' });
   return { model, samples, steps, parameters };
 }
 
-function parseModels(context: Context, at: YamlNode): RecipeModel[] {
+function parseModels(context: SettingsContext, at: YamlNode): RecipeModel[] {
   const models: RecipeModel[] = [];
   for (const item of itemsOf(at, 'a list of models')) {
     const model = parseModel(context, item);
@@ -93,27 +69,27 @@ function parseModels(context: Context, at: YamlNode): RecipeModel[] {
   return models;
 }
 
-function parseContributors(context: Context, at: YamlNode): Map<string, RecipeContributor> {
+function parseContributors(context: SettingsContext, at: YamlNode): Map<string, RecipeContributor> {
   const contributors = new Map<string, RecipeContributor>();
   for (const { key, value } of entriesOf(at, 'a mapping from contributor to {parameters}')) {
     let samples: number | undefined;
+    let steps: number | undefined;
     let parameters: Parameters = new Map();
     for (const entry of entriesOf(value)) {
       if (entry.key === 'samples') samples = countOf(entry.value, 'a whole number above 0', 1);
-      else if (entry.key === 'parameters') parameters = parametersIn(context, entry.value, 'model');
+      else if (entry.key === 'steps') steps = countOf(entry.value, 'a whole number above 0', 1);
+      else if (entry.key === 'parameters') parameters = parseParameters(context, entry.value, 'model');
       else refuseKey(entry, CONTRIBUTOR_KEYS);
     }
-    contributors.set(key, { samples, parameters });
+    contributors.set(key, { samples, steps, parameters });
   }
   return contributors;
 }
 
-function checkNumerics(at: YamlNode): void {
+function parseNumerics(at: YamlNode): Numerics {
   const numerics = textOf(at);
-  if (numerics === 'exact') return;
-  if (numerics === 'mergekit')
-    refuse('RECIPE_UNSUPPORTED', at, 'numerics: mergekit is not supported in this version', { expected: 'exact' });
-  refuse('RECIPE_INVALID', at, 'numerics has no such value', { expected: 'exact', got: describe(at) });
+  if (numerics === 'exact' || numerics === 'mergekit') return numerics;
+  return refuse('RECIPE_INVALID', at, 'numerics has no such value', { expected: 'exact, mergekit', got: describe(at) });
 }
 
 function parseSeed(at: YamlNode): number {
@@ -126,13 +102,45 @@ function parseSeed(at: YamlNode): number {
 function parseRuleOf(root: YamlNode, entries: ReadonlyMap<string, YamlEntry>): ParsedRule {
   const method = entries.get('merge_method');
   const rule = entries.get('rule');
+  const weighting = entries.get('weighting');
+  const refine = entries.get('refine');
   if (method !== undefined && rule !== undefined)
     return refuse('RECIPE_INVALID', rule.keyNode, 'merge_method and rule exclude each other', { fix: 'Keep one of the two.' });
-  if (method !== undefined) return parseMethod(method.value);
-  if (rule !== undefined) return parseWrittenRule(rule.value);
-  return refuse('RECIPE_INVALID', root, 'the recipe names no method', {
-    expected: 'merge_method: linear, task_arithmetic, fedavg; or a rule',
-  });
+  if (rule !== undefined) {
+    const beside = weighting ?? refine;
+    if (beside !== undefined)
+      return refuse('RECIPE_INVALID', beside.keyNode, `${beside.key} changes a preset; a rule that is written out has its own`, {
+        fix: `Write it under rule.`,
+      });
+    return parseWrittenRule(rule.value);
+  }
+  if (method === undefined)
+    return refuse('RECIPE_INVALID', root, 'the recipe names no method', {
+      expected: 'merge_method: a name that `tributary rules` lists; or a rule',
+    });
+  let parsed = parseMethod(method.value);
+  if (weighting !== undefined && !isNothing(weighting.value)) parsed = replaceWeighting(parsed, weighting);
+  if (refine !== undefined && !isNothing(refine.value)) parsed = addRefinements(parsed, refine);
+  return parsed;
+}
+
+/** Adds what was written as options of steps, and the words of all that is not said. */
+function addSettings(rule: ParsedRule, parameters: Map<string, ParameterValue>, options: Map<string, string>, at: YamlNode): void {
+  const given = new Set<string>();
+  for (const { name, value, at: option } of rule.settings) {
+    if (given.has(name)) refuse('RECIPE_INVALID', option, `${name} is given twice in the rule`);
+    given.add(name);
+    if (parameters.has(name) || options.has(name))
+      refuse('RECIPE_INVALID', at, `${name} is given twice: in parameters and as an option of a step`, { fix: 'Keep one of the two.' });
+    if (typeof value === 'string') options.set(name, value);
+    else parameters.set(name, value);
+  }
+  for (const [name, word] of wordsByDefault(rule.description)) if (!parameters.has(name) && !options.has(name)) options.set(name, word);
+}
+
+function* wordsByDefault({ composition, parameters, fixed }: RuleDescription): Iterable<[string, string]> {
+  for (const [name, value] of fixed) if (typeof value === 'string') yield [name, value];
+  for (const { name, default: value } of [...parameters, ...parametersOf(composition)]) if (typeof value === 'string') yield [name, value];
 }
 
 /** @throws RECIPE_SYNTAX, RECIPE_UNKNOWN_KEY, RECIPE_INVALID, RECIPE_UNSUPPORTED; `where` is file:line:column */
@@ -144,12 +152,12 @@ export function parseRecipe(text: string, { fileName }: { fileName: string }): R
     entries.set(entry.key, entry);
   }
   const rule = parseRuleOf(root, entries);
-  const context: Context = { rule, warnings: [] };
+  const { description } = rule;
+  const context: SettingsContext = { description, warnings: [], options: new Map() };
   const read = <T>(key: (typeof TOP_KEYS)[number], parse: (at: YamlNode) => T): T | undefined => {
     const entry = entries.get(key);
     return entry === undefined || isNothing(entry.value) ? undefined : parse(entry.value);
   };
-  read('numerics', checkNumerics);
   const models = read('models', (at) => parseModels(context, at));
   const contributors = read('contributors', (at) => parseContributors(context, at));
   if (models !== undefined && contributors !== undefined) {
@@ -157,21 +165,20 @@ export function parseRecipe(text: string, { fileName }: { fileName: string }): R
       fix: 'Keep one of the two.',
     });
   }
-  const parameters = new Map(read('parameters', (at) => parametersIn(context, at, 'global')));
-  if (rule.lambda !== undefined) {
-    if (parameters.has('lambda'))
-      refuse('RECIPE_INVALID', entries.get('parameters')?.keyNode ?? root, 'lambda is given twice: in parameters and in post');
-    parameters.set('lambda', rule.lambda);
-  }
+  const parameters = new Map(read('parameters', (at) => parseParameters(context, at, 'global')));
+  addSettings(rule, parameters, context.options, entries.get('parameters')?.keyNode ?? root);
   return {
     text,
     fileName,
-    method: rule.description.name,
-    rule: rule.description.composition,
+    method: description.name,
+    rule: description.composition,
+    description,
     baseModel: read('base_model', parseModelReference),
     models: models ?? [],
     contributors: contributors ?? new Map(),
     parameters,
+    options: context.options,
+    numerics: read('numerics', parseNumerics) ?? 'exact',
     dtype: read('dtype', parseDtype),
     outDtype: read('out_dtype', parseDtype),
     seed: read('seed', parseSeed) ?? 0,

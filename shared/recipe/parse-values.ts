@@ -1,6 +1,6 @@
 /** Readers for the values that occur all over a recipe: parameters, dtypes, model references. */
 import type { MergeDType } from '../formats/tensor.js';
-import type { ParameterCase, ParameterNumber, Parameters, ParameterValue } from './recipe.js';
+import type { ParameterCase, ParameterNumber, ParameterValue } from './recipe.js';
 import {
   describe,
   entriesOf,
@@ -12,7 +12,6 @@ import {
   refuse,
   refuseKey,
   textOf,
-  type YamlEntry,
   type YamlNode,
 } from './yaml-node.js';
 
@@ -48,7 +47,7 @@ function parseCase(at: YamlNode): ParameterCase {
 }
 
 /** A single {filter, value} outside of a list is taken as a list of one. */
-function parseParameterValue(at: YamlNode): ParameterValue {
+export function parseParameterValue(at: YamlNode): ParameterValue {
   if (isMapping(at)) return [parseCase(at)];
   if (isList(at)) {
     const items = itemsOf(at);
@@ -60,14 +59,6 @@ function parseParameterValue(at: YamlNode): ParameterValue {
       );
   }
   return [{ value: parseNumber(at) }];
-}
-
-/** Reads a `parameters` mapping; `check` refuses or warns about names. */
-export function parseParameters(at: YamlNode, check: (entry: YamlEntry) => boolean): Parameters {
-  const parameters = new Map<string, ParameterValue>();
-  if (isNothing(at)) return parameters;
-  for (const entry of entriesOf(at)) if (check(entry)) parameters.set(entry.key, parseParameterValue(entry.value));
-  return parameters;
 }
 
 /** A folder, or `base:<name>` in a round. mergekit's `+lora` and `{model, lora}` forms are refused by name. */

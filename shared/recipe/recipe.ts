@@ -13,17 +13,96 @@ export interface ParameterCase {
 export type ParameterValue = readonly ParameterCase[];
 export type Parameters = ReadonlyMap<string, ParameterValue>;
 
-export type Weighting = 'uniform' | 'samples' | 'given';
+export type Weighting = 'uniform' | 'samples' | 'steps' | 'given' | 'nan' | 'metagpt';
+/** Done to each task vector by itself, in order. */
+export type TransformStep = 'clip' | 'trim' | 'outliers' | 'drop' | 'della';
+export type CombineStep =
+  | 'sum'
+  | 'sign_consensus'
+  | 'agreement'
+  | 'median'
+  | 'trimmed_mean'
+  | 'geometric_median'
+  | 'krum'
+  | 'sce'
+  | 'consensus_mask'
+  | 'tall'
+  | 'emr'
+  | 'pcb'
+  | 'localize'
+  | 'slerp'
+  | 'nuslerp'
+  | 'multislerp'
+  | 'karcher'
+  | 'model_stock'
+  | 'nearswap'
+  | 'arcee_fusion'
+  | 'passthrough';
+/** Done to the merged vector, in order. */
+export type PostStep = 'lines' | 'server' | 'scale';
 
 /**
- * What a method name stands for: V = sum of c_i v_i, divided by the sum of c_i when `normalize`, times lambda. `of` says what v_i is and so
- * what the result is: of task vectors base + V, of weights V itself.
+ * What a method name stands for. `of` says what is combined: of task vectors the result is base + V, of weights V itself. Everything with a
+ * number is a parameter (`normalize`, `lambda`, ...), never part of the composition.
  */
 export interface RuleComposition {
-  readonly weighting: Weighting;
   readonly of: 'task_vectors' | 'weights';
-  /** The default of the parameter `normalize`. */
-  readonly normalize: boolean;
+  readonly transforms: readonly TransformStep[];
+  readonly weighting: Weighting;
+  readonly combine: CombineStep;
+  readonly post: readonly PostStep[];
+}
+
+/** What a rule (or one step of it) can be told. Numbers land in `Recipe.parameters`, words in `Recipe.options`. */
+export interface RuleParameter {
+  readonly name: string;
+  /** Whether it is looked up per model or once for all. */
+  readonly scope: 'model' | 'global';
+  readonly kind: 'number' | 'flag' | 'choice';
+  /** Of a choice: the words there are. */
+  readonly choices?: readonly string[] | undefined;
+  /** Of a choice: what true and false stand for. */
+  readonly flags?: { readonly true: string; readonly false: string } | undefined;
+  /** Of a number: words that are taken in its place, such as `auto`. */
+  readonly words?: readonly string[] | undefined;
+  /** Undefined: required, or optional without a value of its own. */
+  readonly default?: number | string | undefined;
+  /** Required offline; in a round a weight is nevertheless 1 unless said. */
+  readonly required?: true | undefined;
+  /** One line. */
+  readonly meaning: string;
+  readonly min?: number | undefined;
+  readonly max?: number | undefined;
+  readonly integer?: true | undefined;
+}
+
+export type RuleFamily = 'averaging' | 'task vectors' | 'masks' | 'robust' | 'geometry' | 'across rounds';
+export type RuleNeed = 'base' | 'samples' | 'steps' | 'rounds';
+
+export interface RuleDescription {
+  readonly name: string;
+  readonly family: RuleFamily;
+  readonly composition: RuleComposition;
+  readonly parameters: readonly RuleParameter[];
+  /** Parameters of its steps that this rule does not let anyone change, and their values. */
+  readonly fixed: ReadonlyMap<string, number | string>;
+  readonly formula: string;
+  readonly source: string;
+  /** What the rule cannot do without. */
+  readonly needs: readonly RuleNeed[];
+  /** Number of models or contributions, the base not counted unless `baseAsModel`. */
+  readonly minModels?: number | undefined;
+  readonly maxModels?: number | undefined;
+  /** A base listed under `models` is a model like any other; with other rules its task vector is zero and it is left out. */
+  readonly baseAsModel: boolean;
+  /** Whether it can be computed when only sums of contributions become known. */
+  readonly secureAggregation: { readonly works: boolean; readonly why: string };
+  /** Known to mergekit by this name, so that mergekit's other parameters are no typing errors. */
+  readonly mergekit?: true | undefined;
+  /** Keeps a state from round to round: no offline merge. */
+  readonly acrossRounds?: true | undefined;
+  /** Gives one model per task, not one for all. */
+  readonly perTask?: true | undefined;
 }
 
 export interface RecipeModel {
@@ -35,8 +114,12 @@ export interface RecipeModel {
 
 export interface RecipeContributor {
   readonly samples?: number | undefined;
+  readonly steps?: number | undefined;
   readonly parameters: Parameters;
 }
+
+/** `exact`: one rounding at the end. `mergekit`: rounded where mergekit rounds, in the dtype it computes in. */
+export type Numerics = 'exact' | 'mergekit';
 
 export interface Recipe {
   /** The file as it was written, for the model card. */
@@ -45,12 +128,17 @@ export interface Recipe {
   /** A preset's name, or `rule` when the composition was written out. */
   readonly method: string;
   readonly rule: RuleComposition;
+  /** Of the preset or the composition, with what `weighting:` and `refine:` changed. */
+  readonly description: RuleDescription;
   readonly baseModel?: string | undefined;
   /** Empty in a round. */
   readonly models: readonly RecipeModel[];
   readonly contributors: ReadonlyMap<string, RecipeContributor>;
   readonly parameters: Parameters;
-  /** Of the arithmetic in mergekit; here it only decides the storage dtype when there is no base (and warns). */
+  /** The word of every choice, chosen or by default, and of every number that is left to a word such as `auto`. */
+  readonly options: ReadonlyMap<string, string>;
+  readonly numerics: Numerics;
+  /** Of the arithmetic under `numerics: mergekit`; else it only decides the storage dtype when there is no base (and warns). */
   readonly dtype?: MergeDType | undefined;
   readonly outDtype?: MergeDType | undefined;
   readonly seed: number;

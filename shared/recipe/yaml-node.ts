@@ -157,6 +157,21 @@ export function numberOf(at: YamlNode, expected = 'a number'): number {
   return number;
 }
 
+/** The text of a string; undefined for everything else. */
+export function wordOf(at: YamlNode): string | undefined {
+  const node = resolve(at);
+  return isScalar(node) && typeof node.value === 'string' ? node.value.trim() : undefined;
+}
+
+/** true, false, 1, 0, yes, no, on, off; undefined for everything else. */
+export function truthOf(at: YamlNode): boolean | undefined {
+  const node = resolve(at);
+  const value = isScalar(node) ? node.value : undefined;
+  if (typeof value === 'boolean') return value;
+  const number = typeof value === 'string' ? WORDS[value.toLowerCase()] : value;
+  return number === 1 ? true : number === 0 ? false : undefined;
+}
+
 export function countOf(at: YamlNode, expected: string, minimum: number): number {
   const number = numberOf(at, expected);
   if (!Number.isSafeInteger(number) || number < minimum)
