@@ -1,6 +1,7 @@
 /** What main thread and workers say to each other: types only. Bulk data lies in SharedArrayBuffers; messages carry references and results. */
 import type { SerializedError } from '../errors/tributary-error.js';
 import type { WasmModule } from '../kernels/web-assembly.js';
+import type { LookBuffers, LookTask, ProgramStatistics } from './program-job.js';
 import type { SourceTable } from './source-table.js';
 
 /** Shared by all workers of a job: Int32 slots. */
@@ -45,7 +46,18 @@ export interface HashJob {
   readonly hashedBytes: BigInt64Array;
 }
 
-export type Job = MergeJob | NormsJob | HashJob;
+/** One statistics pass over tensors that have a program. */
+export interface LookJob {
+  readonly kind: 'look';
+  readonly control: Int32Array;
+  readonly kernels: WasmModule;
+  readonly sources: SourceTable;
+  readonly tasks: readonly LookTask[];
+  readonly statistics: ProgramStatistics;
+  readonly buffers: LookBuffers;
+}
+
+export type Job = MergeJob | NormsJob | HashJob | LookJob;
 
 /** What a worker found wrong with the data, in numbers: the main thread knows the names. */
 export type Finding =
