@@ -33,6 +33,8 @@ interface Paired {
 
   /** a *= c */
   scale(a: number, c: number, count: number): void;
+  /** a /= c */
+  divideBy(a: number, c: number, count: number): void;
   /** a += b */
   add(a: number, b: number, count: number): void;
   /** a -= b */
@@ -45,6 +47,8 @@ interface Paired {
   sumSquares(a: number, count: number): number;
   dot(a: number, b: number, count: number): number;
   countNonZero(a: number, count: number): number;
+  /** Elements above zero less elements below it. */
+  signBalance(a: number, count: number): number;
   /** Largest |a_i|. */
   maxAbs(a: number, count: number): number;
 
@@ -117,6 +121,8 @@ interface Paired {
   unify(ptrs: number, n: number, out: number, count: number): void;
   /** bit = v and unified are both positive or both negative. */
   agreeMask(v: number, unified: number, count: number, bits: number): void;
+  /** out = sum of the v_i / number of those that are not zero. */
+  meanOfKept(ptrs: number, n: number, out: number, count: number): void;
   /** q = t / max(|a - b|, 1e-6) held in [0, 1]; out = q b + (1 - q) a. */
   nearswap(a: number, b: number, out: number, count: number, t: number): void;
 }
@@ -160,6 +166,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
       loadSum: run.loadSum32,
       finish: run.finish32,
       scale: run.scale32,
+      divideBy: run.divideBy32,
       add: run.add32,
       subtract: run.subtract32,
       addScaled: run.addScaled32,
@@ -168,6 +175,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
       dot: run.dot32,
       countNonZero: run.countNonZero32,
       maxAbs: run.maxAbs32,
+      signBalance: run.signBalance32,
       histogramHigh: run.histogramHigh32,
       histogramLow: run.histogramLow32,
       countKey: run.countKey32,
@@ -186,6 +194,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
       maskBeyond: run.maskBeyond32,
       unify: run.unify32,
       agreeMask: run.agreeMask32,
+      meanOfKept: run.meanOfKept32,
       nearswap: run.nearswap32,
     };
   }
@@ -198,6 +207,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
     loadSum: run.loadSum64,
     finish: run.finish64,
     scale: run.scale64,
+    divideBy: run.divideBy64,
     add: run.add64,
     subtract: run.subtract64,
     addScaled: run.addScaled64,
@@ -206,6 +216,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
     dot: run.dot64,
     countNonZero: run.countNonZero64,
     maxAbs: run.maxAbs64,
+      signBalance: run.signBalance64,
     histogramHigh: run.histogramHigh64,
     histogramLow: run.histogramLow64,
     countKey: run.countKey64,
@@ -224,6 +235,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
     maskBeyond: run.maskBeyond64,
     unify: run.unify64,
     agreeMask: run.agreeMask64,
+      meanOfKept: run.meanOfKept64,
     nearswap: run.nearswap64,
   };
 }

@@ -1,22 +1,19 @@
 /**
  * From a recipe and opened models to a merge plan: which bytes of which inputs make which bytes of the output, in plain numbers.
  * All checks of names, shapes, dtypes and weights happen here, before a byte of output exists.
- *
- * Arithmetic (numerics: exact). 16-bit outputs: fp32 operations in the order of the inputs; F32 outputs: fp64. Then one rounding.
- * Two rewritings keep identities exact that a sum of task vectors would only approximate; both are equal in real arithmetic:
- * - one full checkpoint of effective coefficient 1 is taken as it is, not as base + (x - base);
- * - a mean (coefficients adding up to their divisor, lambda 1) of full checkpoints is taken of the weights: the base cancels, and is not read.
  */
 
 import { TributaryError } from '../errors/tributary-error.js';
 import { elementCount } from '../formats/safetensors-header.js';
 import { type DType, isMergeDType, type MergeDType, type StoredTensor } from '../formats/tensor.js';
-import { createParameterReader, sumCoefficients, type TensorCoefficients } from '../recipe/evaluate.js';
-import { layerPositions } from '../recipe/layers.js';
+import { createParameterReader, type ParameterValues } from '../recipe/evaluate.js';
+import { layerOf, layerPositions } from '../recipe/layers.js';
 import type { Recipe } from '../recipe/recipe.js';
 import { checkCompatibility } from './compatibility.js';
+import type { Merged } from './plan-sum.js';
+import { planTensor } from './plan-tensor.js';
 import { layOutShards } from './shards.js';
-import type { MergeBase, MergeInput, MergePlan, PlannedTensor, PlannedUse } from './types.js';
+import type { MergeBase, MergeInput, MergePlan, ModelMeasurement, PlannedUse } from './types.js';
 
 export interface PlanRequest {
   readonly recipe: Recipe;
@@ -34,67 +31,6 @@ export interface PlanRequest {
 export const DEFAULT_SHARD_SIZE_BYTES = 5_000_000_000;
 /** Of a process with two worker threads, measured by `npm run bench -- merge`. */
 const PEAK_MEMORY_BYTES = 120_000_000;
-
-type Merged = Pick<PlannedTensor, 'uses' | 'base' | 'divisor' | 'lambda' | 'plusBase'>;
-
-/** Coefficients and divisor as the kernels will hold them: fp32 for 16-bit outputs, added in order; fp64 for F32. */
-function prepareCoefficients(
-  { coefficients, normalize }: TensorCoefficients,
-  dtype: MergeDType,
-): { coefficients: number[]; divisor: number } {
-  const round = dtype === 'F32' ? (value: number) => value : Math.fround;
-  const held = coefficients.map(round);
-  if (!normalize) return { coefficients: held, divisor: 1 };
-  let divisor = 0;
-  let size = 0;
-  for (const one of held) {
-    divisor = round(divisor + one);
-    size += Math.abs(one);
-  }
-  // A power of two changes no bit of the quotient, but keeps sums of large counts times large weights from overflowing.
-  const scale = size > 1 ? 2 ** -Math.ceil(Math.log2(size)) : 1;
-  return { coefficients: held.map((one) => one * scale), divisor: divisor * scale };
-}
-
-function planArithmetic(
-  recipe: Recipe,
-  name: string,
-  numbers: TensorCoefficients,
-  dtype: MergeDType,
-  base: MergeBase | undefined,
-  inputs: readonly MergeInput[],
-): Merged {
-  const ofWeights = recipe.rule.of === 'weights';
-  const baseTensor = base?.tensors.get(name);
-  const { coefficients, divisor } = prepareCoefficients(numbers, dtype);
-  const { lambda } = numbers;
-  const all = inputs.flatMap((input, index): (PlannedUse & { full: boolean })[] => {
-    const tensor = input.tensors.get(name);
-    if (tensor === undefined) return [];
-    const full = input.kind === 'full';
-    const mode = ofWeights === full ? 'plain' : ofWeights ? 'plusBase' : 'minusBase';
-    return [{ input: index, tensor, mode, coefficient: coefficients[index] ?? 0, full }];
-  });
-  const counting = lambda === 0 ? [] : all.filter((use) => use.coefficient !== 0);
-  const strip = ({ input, tensor, mode, coefficient }: PlannedUse): PlannedUse => ({ input, tensor, mode, coefficient });
-  const plain = (use: PlannedUse): PlannedUse => strip({ ...use, mode: 'plain' });
-  const [single] = counting;
-
-  if (counting.length === 0 && !ofWeights && baseTensor !== undefined) {
-    return { uses: [{ input: -1, tensor: baseTensor, mode: 'plain', coefficient: 1 }], divisor: 1, lambda: 1, plusBase: false };
-  }
-  if (counting.length === 1 && single?.full === true && (single.coefficient / divisor) * lambda === 1) {
-    return { uses: [{ ...plain(single), coefficient: 1 }], divisor: 1, lambda: 1, plusBase: false };
-  }
-  if (!ofWeights && numbers.normalize && lambda === 1 && counting.every((use) => use.full)) {
-    return { uses: counting.map(plain), divisor, lambda: 1, plusBase: false };
-  }
-  const uses = (counting.length === 0 ? all : counting).map(strip);
-  const needsBase = !ofWeights || uses.some((use) => use.mode !== 'plain');
-  if (needsBase && baseTensor === undefined)
-    throw new TributaryError('INTERNAL', { what: 'a task vector was planned without base', where: name });
-  return { uses, base: needsBase ? baseTensor : undefined, divisor, lambda, plusBase: !ofWeights };
-}
 
 function storageDtype(recipe: Recipe, name: string, base: MergeBase | undefined, inputs: readonly MergeInput[]): MergeDType {
   const ofBase = base?.tensors.get(name)?.dtype;

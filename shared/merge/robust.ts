@@ -105,6 +105,18 @@ export function geometricMedianCoefficients(gram: Gram, rule: Extract<ModelRule,
   return point;
 }
 
+/** min(1, rho / norm) for each input. */
+export function clipFactors(gram: Gram, rho: number | 'auto'): number[] {
+  const norms = normsOf(gram);
+  const radius = rho === 'auto' ? median(norms) : rho;
+  return norms.map((norm) => (norm <= radius ? 1 : radius / norm));
+}
+
+/** Whether products of different inputs are needed, not only norms. */
+export function needsPairs(rule: ModelRule): boolean {
+  return rule.kind === 'krum' || rule.kind === 'geometric_median' || (rule.kind === 'cclip' && rule.iterations > 1);
+}
+
 export function solveModel(rule: ModelRule, gram: Gram): number[] {
   switch (rule.kind) {
     case 'nan':

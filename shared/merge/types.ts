@@ -65,13 +65,17 @@ export interface PlannedTensor {
 export interface PendingSum {
   readonly spec: SumSpec;
   readonly rule?: TensorRule | undefined;
+  /** Whose products are taken, when not those of what is added up. */
+  readonly measures?: SumSpec['of'] | undefined;
 }
 
 /** What is measured over all tensors before anything is merged, and what its result multiplies. */
 export interface ModelMeasurement {
   readonly rule: ModelRule;
   /** Whose products are taken. */
-  readonly of: 'task_vectors' | 'weights';
+  readonly of: SumSpec['of'];
+  /** Vectors are scaled down in front of other steps (`clip`), instead of coefficients being multiplied. */
+  readonly clip?: boolean | undefined;
 }
 
 export interface PlannedShard {

@@ -94,7 +94,7 @@ export function startLooks(job: LookJob): UnitRunner {
     const count = Math.min(size, task.count - start);
     const bad = vectors.read(start, count);
     if (bad !== undefined) {
-      findings.push({ kind: 'nonFinite', unit: task.plan, ...bad });
+      findings.push({ kind: 'nonFinite', unit: task.tile, ...bad });
       return false;
     }
     const bench: Bench = { vectors, rowDraw, statistics, buffers, tables, bytes: kernels.bytes };

@@ -135,13 +135,11 @@ function gram({ vectors, buffers }: Bench, { unit, size }: Block, look: LookOf<'
   }
 }
 
-function signs({ vectors, buffers }: Bench, { task, unit, size }: Block, look: LookOf<'signs'>): void {
+function signs({ vectors, buffers }: Bench, { unit, size }: Block, look: LookOf<'signs'>): void {
   const { v, pointers, spare } = vectors;
-  v.clear(spare, size * (task.program.precision / 8));
+  v.clear(spare, size * v.sizeBytes);
   for (const pointer of pointers) v.add(spare, pointer, size);
-  const positive = v.countPositive(spare, size);
-  add(buffers.sums, look.sumsAt + unit * 2, positive);
-  add(buffers.sums, look.sumsAt + unit * 2 + 1, v.countNonZero(spare, size) - positive);
+  add(buffers.sums, look.sumsAt + unit, v.signBalance(spare, size));
 }
 
 export function observe(bench: Bench, block: Block, look: Look): void {

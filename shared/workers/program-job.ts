@@ -14,8 +14,8 @@ export interface TaskUse extends TaskSource {
 
 /** One tensor of a job. */
 export interface TensorTask {
-  /** Number of the tensor in the merge plan. */
-  readonly plan: number;
+  /** Its first tile in the merge plan; findings name it. */
+  readonly tile: number;
   readonly program: TensorProgram;
   /** Elements. */
   readonly count: number;
@@ -72,7 +72,7 @@ export type Look =
   | { readonly kind: 'energy'; readonly sumsAt: number }
   /** For each unit the products of all pairs of vectors (i <= j, row by row), or of each with itself, before any stage. */
   | { readonly kind: 'gram'; readonly sumsAt: number; readonly pairs: boolean }
-  /** For each unit how many signs of the sum are plus, and minus. */
+  /** For each unit how many sums over the inputs are above zero, less how many are below. */
   | { readonly kind: 'signs'; readonly sumsAt: number };
 
 export interface LookTask {

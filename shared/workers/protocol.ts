@@ -1,7 +1,7 @@
 /** What main thread and workers say to each other: types only. Bulk data lies in SharedArrayBuffers; messages carry references and results. */
 import type { SerializedError } from '../errors/tributary-error.js';
 import type { WasmModule } from '../kernels/web-assembly.js';
-import type { LookBuffers, LookTask, ProgramStatistics } from './program-job.js';
+import type { LookBuffers, LookTask, ProgramStatistics, TensorTask } from './program-job.js';
 import type { SourceTable } from './source-table.js';
 
 /** Shared by all workers of a job: Int32 slots. */
@@ -17,6 +17,11 @@ export interface MergeJob {
   /** TENSOR_FIELDS numbers a tensor, USE_FIELDS numbers an input of a tensor (shared/merge/job-layout.ts). */
   readonly tensors: Float64Array;
   readonly uses: Float64Array;
+  /** For each tensor its program, if it has one. */
+  readonly tasks: readonly (TensorTask | undefined)[];
+  readonly statistics: ProgramStatistics;
+  /** Tiles end before this one; `control.nextUnit` begins at the first. */
+  readonly endTile: number;
   readonly outputPaths: readonly string[];
   readonly tileBytes: number;
   /** Inputs that are held in memory together. */

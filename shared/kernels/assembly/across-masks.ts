@@ -93,3 +93,28 @@ export function agreeMask32(v: usize, unified: usize, count: i32, bits: usize): 
 export function agreeMask64(v: usize, unified: usize, count: i32, bits: usize): void {
   bitsOf<f64>(v, unified, count, 0, bits, true);
 }
+
+/** Sum of the inputs divided by the number of those that are not zero, element by element (Localize-and-Stitch, arXiv 2408.13656). */
+@inline function meanOfKept<T>(ptrs: usize, n: i32, out: usize, count: i32): void {
+  const bytes = bytesOf<T>(count);
+  const zero = v128.splat<T>(0);
+  const one = v128.splat<T>(1);
+  for (let i: usize = 0; i < bytes; i += 16) {
+    let sum = zero;
+    let kept = zero;
+    for (let j = 0; j < n; j++) {
+      const v = v128.load(vectorAt(ptrs, j) + i);
+      sum = v128.add<T>(sum, v);
+      kept = v128.add<T>(kept, v128.and(one, v128.ne<T>(v, zero)));
+    }
+    v128.store(out + i, v128.div<T>(sum, v128.max<T>(kept, one)));
+  }
+}
+
+export function meanOfKept32(ptrs: usize, n: i32, out: usize, count: i32): void {
+  meanOfKept<f32>(ptrs, n, out, count);
+}
+
+export function meanOfKept64(ptrs: usize, n: i32, out: usize, count: i32): void {
+  meanOfKept<f64>(ptrs, n, out, count);
+}

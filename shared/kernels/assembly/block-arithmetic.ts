@@ -35,6 +35,24 @@ import { bytesOf } from './vectors';
   }
 }
 
+@inline function divideBy<T>(a: usize, divisor: f64, count: i32): void {
+  const c = v128.splat<T>(<T>divisor);
+  const end = a + bytesOf<T>(count);
+  for (; a < end; a += 32) {
+    v128.store(a, v128.div<T>(v128.load(a), c));
+    v128.store(a, v128.div<T>(v128.load(a, 16), c), 16);
+  }
+}
+
+/** a /= c */
+export function divideBy32(a: usize, c: f64, count: i32): void {
+  divideBy<f32>(a, c, count);
+}
+
+export function divideBy64(a: usize, c: f64, count: i32): void {
+  divideBy<f64>(a, c, count);
+}
+
 /** a *= c */
 export function scale32(a: usize, c: f64, count: i32): void {
   scale<f32>(a, c, count);

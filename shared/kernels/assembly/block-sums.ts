@@ -116,3 +116,25 @@ export function maxAbs32(a: usize, count: i32): f64 {
 export function maxAbs64(a: usize, count: i32): f64 {
   return maxAbs<f64>(a, count);
 }
+
+/** Elements above zero less elements below it. */
+@inline function signBalance<T>(a: usize, count: i32): i32 {
+  const zero = v128.splat<T>(0);
+  let balance = 0;
+  const end = a + bytesOf<T>(count);
+  for (; a < end; a += 16) {
+    const v = v128.load(a);
+    const above = v128.gt<T>(v, zero);
+    const below = v128.lt<T>(v, zero);
+    balance += sizeof<T>() == 4 ? popcnt(i32x4.bitmask(above)) - popcnt(i32x4.bitmask(below)) : popcnt(i64x2.bitmask(above)) - popcnt(i64x2.bitmask(below));
+  }
+  return balance;
+}
+
+export function signBalance32(a: usize, count: i32): i32 {
+  return signBalance<f32>(a, count);
+}
+
+export function signBalance64(a: usize, count: i32): i32 {
+  return signBalance<f64>(a, count);
+}

@@ -626,11 +626,18 @@ export function squaredDifference(x: usize, xDtype: i32, y: usize, yDtype: i32, 
 
 /** Index of the first NaN or infinity, -1 when all are finite. */
 export function firstNonFinite(x: usize, dtype: i32, count: i32): i32 {
-  if (dtype == F32) {
-    for (let i = 0; i < count; i++) if ((load<u32>(x + i * 4) & 0x7f800000) == 0x7f800000) return i;
-    return -1;
+  const size = width(dtype);
+  const exponent = dtype == F32 ? i32x4.splat(0x7f800000) : i16x8.splat(dtype == F16 ? 0x7c00 : 0x7f80);
+  const lanes: i32 = 16 / size;
+  let i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const found = v128.and(v128.load(x + i * size), exponent);
+    if (v128.any_true(dtype == F32 ? i32x4.eq(found, exponent) : i16x8.eq(found, exponent))) break;
   }
-  const exponent: u32 = dtype == F16 ? 0x7c00 : 0x7f80;
-  for (let i = 0; i < count; i++) if ((load<u16>(x + i * 2) & exponent) == exponent) return i;
+  const mask: u32 = dtype == F32 ? 0x7f800000 : dtype == F16 ? 0x7c00 : 0x7f80;
+  for (; i < count; i++) {
+    const bits: u32 = dtype == F32 ? load<u32>(x + i * 4) : load<u16>(x + i * 2);
+    if ((bits & mask) == mask) return i;
+  }
   return -1;
 }
