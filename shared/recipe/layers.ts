@@ -14,6 +14,11 @@ export function layerOf(tensorName: string): LayerPlace | undefined {
   return { stack: tensorName.slice(0, match.index), index: Number(match[1]) };
 }
 
+/** The same name in another layer. */
+export function inLayer(tensorName: string, index: number): string {
+  return tensorName.replace(LAYER, (match) => match.replace(/\d+/, String(index)));
+}
+
 /** Maps a tensor name to its place t in [0, 1]. */
 export type LayerPosition = (tensorName: string) => number;
 

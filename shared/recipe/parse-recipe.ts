@@ -4,17 +4,16 @@
  */
 
 import { parametersOf } from './composition.js';
+import { parseContributors, parseModels, parseModules, parseSlices } from './parse-models.js';
 import { addRefinements, type ParsedRule, parseMethod, parseWrittenRule, replaceWeighting } from './parse-rule.js';
 import { parseParameters, type SettingsContext } from './parse-settings.js';
 import { parseDtype, parseModelReference } from './parse-values.js';
-import type { Numerics, Parameters, ParameterValue, Recipe, RecipeContributor, RecipeModel, RuleDescription } from './recipe.js';
+import type { Numerics, ParameterValue, Recipe, RuleDescription } from './recipe.js';
 import { LATER_KEYS } from './rules.js';
 import {
-  countOf,
   describe,
   entriesOf,
   isNothing,
-  itemsOf,
   numberOf,
   parseYaml,
   refuse,
@@ -31,6 +30,8 @@ const TOP_KEYS = [
   'refine',
   'base_model',
   'models',
+  'slices',
+  'modules',
   'contributors',
   'parameters',
   'dtype',
@@ -38,53 +39,6 @@ const TOP_KEYS = [
   'seed',
   'numerics',
 ] as const;
-const MODEL_KEYS = ['model', 'samples', 'steps', 'parameters'] as const;
-const CONTRIBUTOR_KEYS = ['samples', 'steps', 'parameters'] as const;
-
-function parseModel(context: SettingsContext, at: YamlNode): RecipeModel {
-  let model: string | undefined;
-  let samples: number | undefined;
-  let steps: number | undefined;
-  let parameters: Parameters = new Map();
-  for (const entry of entriesOf(at, '{model: path, parameters: ...}')) {
-    if (entry.key === 'model') model = parseModelReference(entry.value);
-    else if (entry.key === 'samples') samples = countOf(entry.value, 'a whole number above 0', 1);
-    else if (entry.key === 'steps') steps = countOf(entry.value, 'a whole number above 0', 1);
-    else if (entry.key === 'parameters') parameters = parseParameters(context, entry.value, 'model');
-    else refuseKey(entry, MODEL_KEYS);
-  }
-  if (model === undefined) return refuse('RECIPE_INVALID', at, `${at.path} names no model`, { expected: 'model: the path of a folder' });
-  return { model, samples, steps, parameters };
-}
-
-function parseModels(context: SettingsContext, at: YamlNode): RecipeModel[] {
-  const models: RecipeModel[] = [];
-  for (const item of itemsOf(at, 'a list of models')) {
-    const model = parseModel(context, item);
-    if (models.some((other) => other.model === model.model))
-      return refuse('RECIPE_INVALID', item, `${model.model} is listed twice`, { fix: 'Give it one entry with the sum of the weights.' });
-    models.push(model);
-  }
-  if (models.length === 0) return refuse('RECIPE_INVALID', at, 'models is empty', { expected: 'at least one model' });
-  return models;
-}
-
-function parseContributors(context: SettingsContext, at: YamlNode): Map<string, RecipeContributor> {
-  const contributors = new Map<string, RecipeContributor>();
-  for (const { key, value } of entriesOf(at, 'a mapping from contributor to {parameters}')) {
-    let samples: number | undefined;
-    let steps: number | undefined;
-    let parameters: Parameters = new Map();
-    for (const entry of entriesOf(value)) {
-      if (entry.key === 'samples') samples = countOf(entry.value, 'a whole number above 0', 1);
-      else if (entry.key === 'steps') steps = countOf(entry.value, 'a whole number above 0', 1);
-      else if (entry.key === 'parameters') parameters = parseParameters(context, entry.value, 'model');
-      else refuseKey(entry, CONTRIBUTOR_KEYS);
-    }
-    contributors.set(key, { samples, steps, parameters });
-  }
-  return contributors;
-}
 
 function parseNumerics(at: YamlNode): Numerics {
   const numerics = textOf(at);
@@ -160,10 +114,19 @@ export function parseRecipe(text: string, { fileName }: { fileName: string }): R
   };
   const models = read('models', (at) => parseModels(context, at));
   const contributors = read('contributors', (at) => parseContributors(context, at));
-  if (models !== undefined && contributors !== undefined) {
-    refuse('RECIPE_INVALID', entries.get('contributors')?.keyNode ?? root, 'models is for offline merges, contributors for rounds', {
-      fix: 'Keep one of the two.',
-    });
+  const slices = read('slices', (at) => parseSlices(context, at));
+  const modules = read('modules', (at) => parseModules(context, at));
+  const [, second] = (['models', 'slices', 'modules', 'contributors'] as const).filter((key) => read(key, () => true));
+  if (second !== undefined) {
+    const rounds = second === 'contributors';
+    refuse(
+      'RECIPE_INVALID',
+      entries.get(second)?.keyNode ?? root,
+      rounds
+        ? 'models, slices and modules are for offline merges, contributors for rounds'
+        : 'models, slices and modules exclude each other',
+      { fix: 'Keep one of them.' },
+    );
   }
   const parameters = new Map(read('parameters', (at) => parseParameters(context, at, 'global')));
   addSettings(rule, parameters, context.options, entries.get('parameters')?.keyNode ?? root);
@@ -175,6 +138,8 @@ export function parseRecipe(text: string, { fileName }: { fileName: string }): R
     description,
     baseModel: read('base_model', parseModelReference),
     models: models ?? [],
+    slices: slices ?? [],
+    modules: modules ?? [],
     contributors: contributors ?? new Map(),
     parameters,
     options: context.options,

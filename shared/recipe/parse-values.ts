@@ -67,6 +67,7 @@ export function parseModelReference(at: YamlNode): string {
     let model: string | undefined;
     for (const entry of entriesOf(at)) {
       if (entry.key === 'model' || entry.key === 'path') model = parseModelReference(entry.value);
+      else if (['lora', 'override_architecture', 'revision'].includes(entry.key) && isNothing(entry.value)) continue;
       else refuseKey(entry, ['model'], ['lora', 'override_architecture', 'revision']);
     }
     return model ?? refuse('RECIPE_INVALID', at, 'a model reference without model', { expected: 'the path of a folder' });

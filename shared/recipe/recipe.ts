@@ -112,6 +112,29 @@ export interface RecipeModel {
   readonly parameters: Parameters;
 }
 
+/** Layers [start, end) of one model. */
+export interface RecipeSource {
+  readonly model: string;
+  readonly layerRange: readonly [number, number];
+  readonly parameters: Parameters;
+}
+
+/** Layers of the output, one after the other: each made of the corresponding layer of every source. */
+export interface RecipeSlice {
+  /** Of equal length; no model twice. */
+  readonly sources: readonly RecipeSource[];
+  readonly baseModel?: string | undefined;
+  readonly parameters: Parameters;
+}
+
+/** A part of the model with layers of its own, such as a vision tower. Either models or slices is empty. */
+export interface RecipeModule {
+  readonly name: string;
+  readonly models: readonly RecipeModel[];
+  readonly slices: readonly RecipeSlice[];
+  readonly parameters: Parameters;
+}
+
 export interface RecipeContributor {
   readonly samples?: number | undefined;
   readonly steps?: number | undefined;
@@ -131,8 +154,10 @@ export interface Recipe {
   /** Of the preset or the composition, with what `weighting:` and `refine:` changed. */
   readonly description: RuleDescription;
   readonly baseModel?: string | undefined;
-  /** Empty in a round. */
+  /** At most one of models, slices and modules is not empty; in a round all are. */
   readonly models: readonly RecipeModel[];
+  readonly slices: readonly RecipeSlice[];
+  readonly modules: readonly RecipeModule[];
   readonly contributors: ReadonlyMap<string, RecipeContributor>;
   readonly parameters: Parameters;
   /** The word of every choice, chosen or by default, and of every number that is left to a word such as `auto`. */
