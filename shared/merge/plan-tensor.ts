@@ -85,8 +85,9 @@ function planWeightedSum(request: TensorRequest): Planned {
     return planSum({ of: 'weights', terms: termsOf(request, (input) => values.model('scale', input)), base, normalize: false, lambda }, dtype, name);
   if (combine === 'krum' || combine === 'geometric_median' || transforms.includes('clip')) {
     // Coefficients of clipping are the aggregate already; the others are shares.
-    const spec: SumSpec = { of, terms: termsOf(request, () => 1), base, normalize: combine !== 'sum', lambda };
-    return planPending({ spec });
+    const alone = combine !== 'sum' || weighting === 'uniform';
+    const terms = termsOf(request, (input) => (alone ? 1 : values.model('weight', input)));
+    return planPending({ spec: { of, terms, base, normalize: combine !== 'sum' || (!alone && values.global('normalize') !== 0), lambda } });
   }
   const { coefficients, normalize } = sumCoefficients(recipe, inputs, values, name);
   const spec: SumSpec = { of, terms: termsOf(request, (input) => coefficients[input] ?? 0), base, normalize, lambda };

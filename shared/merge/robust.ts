@@ -10,7 +10,7 @@ export type ModelRule =
   | { readonly kind: 'metagpt' }
   | { readonly kind: 'cclip'; readonly rho: number | 'auto'; readonly iterations: number; readonly aggregate: 'sum' | 'mean' }
   | { readonly kind: 'krum'; readonly byzantine: number; readonly keep: number }
-  | { readonly kind: 'geometric_median'; readonly iterations: number; readonly smoothing: number; readonly tol: number };
+  | { readonly kind: 'geometric_median'; readonly iterations: number; readonly smoothing: number; readonly tol: number; readonly shares: readonly number[] };
 
 const entry = (gram: Gram, i: number, j: number): number => gram[i]?.[j] ?? 0;
 export const normsOf = (gram: Gram): number[] => gram.map((_, i) => Math.sqrt(Math.max(0, entry(gram, i, i))));
@@ -91,13 +91,13 @@ export function krumCoefficients(gram: Gram, { byzantine, keep }: Extract<ModelR
 
 /** Geometric median by smoothed Weiszfeld steps from the mean (RFA, arXiv 1912.13445), until no share moves by `tol`. */
 export function geometricMedianCoefficients(gram: Gram, rule: Extract<ModelRule, { kind: 'geometric_median' }>): number[] {
-  const n = gram.length;
-  const { iterations, smoothing, tol } = rule;
-  let point: number[] = Array(n).fill(1 / n);
+  const { iterations, smoothing, tol, shares } = rule;
+  const sum = sumOf(shares);
+  let point: number[] = shares.map((share) => share / sum);
   for (let iteration = 0; iteration < iterations; iteration++) {
     const from = point;
     const distances = gram.map((_, i) => Math.sqrt(squaredDistance(gram, i, from)));
-    const inverse = distances.map((one) => 1 / Math.max(smoothing, one));
+    const inverse = distances.map((one, i) => (shares[i] ?? 0) / Math.max(smoothing, one));
     const all = sumOf(inverse);
     point = inverse.map((one) => one / all);
     if (point.every((one, i) => Math.abs(one - (from[i] ?? 0)) < tol)) break;

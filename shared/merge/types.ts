@@ -84,6 +84,16 @@ export interface PlannedShard {
   readonly sizeBytes: number;
 }
 
+export interface PlanTotals {
+  readonly tensors: number;
+  /** All inputs once. */
+  readonly readBytes: number;
+  readonly writeBytes: number;
+  /** How often inputs are read: statistics come first for many rules. */
+  readonly passes: number;
+  readonly peakMemoryBytes: number;
+}
+
 /** Everything that determines the bytes of the result. Plain data. */
 export interface MergePlan {
   readonly inputNames: readonly string[];
@@ -95,12 +105,10 @@ export interface MergePlan {
   readonly indexText?: string | undefined;
   readonly warnings: readonly string[];
   readonly model?: ModelMeasurement | undefined;
-  readonly totals: {
-    readonly tensors: number;
-    readonly readBytes: number;
-    readonly writeBytes: number;
-    readonly peakMemoryBytes: number;
-  };
+  /** See OutputTensors. */
+  readonly layersFrom?: readonly number[] | undefined;
+  readonly vocabularyRows?: number | undefined;
+  readonly totals: PlanTotals;
   /** Storage dtype of the merged tensors, or undefined when they differ. */
   readonly dtype?: DType | undefined;
 }
