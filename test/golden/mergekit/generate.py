@@ -7,7 +7,7 @@ mergekit is LGPL-3.0 and is only run: its installed command `mergekit-yaml` is l
 process forked off this one (so that torch is loaded once). Nothing of it is stored here but numbers.
 
 A case: name; recipe (`@` becomes the folder of the case's dtype, `$` the folder above it); dtypes of the checkpoints (F32 and BF16);
-arguments for mergekit-yaml; refused: mergekit must fail, and why, in our words. `exact`, `ours`, `why` and `storedAs` are for the test.
+arguments for mergekit-yaml; refused: mergekit must fail, and why, in our words. The other keys are for the test (test/support/golden-cases.ts).
 
 Stored are all elements of vectors and every 7th of matrices, gzipped: expected/DTYPE/NAME.safetensors.gz, the full shapes in its metadata.
 SPDX-License-Identifier: Apache-2.0
