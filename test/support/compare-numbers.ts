@@ -1,6 +1,6 @@
 /**
  * How far two tensors of one dtype lie apart. A difference is counted in units in the last place of the larger of the two numbers, but of
- * nothing smaller than 1/64 of the tensor's largest: an element that nearly cancelled carries the error of what it was the difference of.
+ * nothing smaller than a share of the tensor's largest: an element that nearly cancelled carries the error of what it was the difference of.
  * Shared by golden tests (small) and `npm run bench -- peers` (large): typed arrays, no allocation per element.
  */
 import type { MergeDType } from '../../shared/formats/tensor.js';
@@ -45,12 +45,20 @@ export function ulpOf(dtype: MergeDType, value: number): number {
   return 2 ** (Math.max(exponent, SMALLEST_EXPONENT[dtype]) - FRACTION_BITS[dtype]);
 }
 
-/** @param skip elements that are not to be looked at */
-export function compareNumbers(dtype: MergeDType, got: Float32Array, expected: Float32Array, skip?: Uint8Array): Difference {
+/**
+ * @param floor the largest number divided by this is the smallest whose ulp counts
+ * @param skip elements that are not to be looked at
+ */
+export function compareNumbers(
+  dtype: MergeDType,
+  got: Float32Array,
+  expected: Float32Array,
+  { floor = 64, skip }: { floor?: number; skip?: Uint8Array | undefined } = {},
+): Difference {
   if (got.length !== expected.length) throw new Error(`${got.length} elements, expected ${expected.length}`);
   let largest = 0;
   for (const value of expected) if (Math.abs(value) > largest) largest = Math.abs(value);
-  const floor = largest / 64;
+  const smallest = largest / floor;
   let [count, unequal, maxUlps, maxDifference, worst] = [0, 0, 0, 0, -1];
   for (let index = 0; index < got.length; index++) {
     if (skip?.[index] === 1) continue;
@@ -61,7 +69,7 @@ export function compareNumbers(dtype: MergeDType, got: Float32Array, expected: F
     unequal += 1;
     const difference = Number.isNaN(a - b) ? Number.POSITIVE_INFINITY : Math.abs(a - b);
     if (difference > maxDifference) maxDifference = difference;
-    const ulps = difference / ulpOf(dtype, Math.max(Math.abs(a), Math.abs(b), floor));
+    const ulps = difference / ulpOf(dtype, Math.max(Math.abs(a), Math.abs(b), smallest));
     if (ulps > maxUlps) [maxUlps, worst] = [ulps, index];
   }
   return { count, unequal, maxUlps, maxRelative: largest === 0 ? maxDifference : maxDifference / largest, worst };

@@ -32,8 +32,10 @@ export interface GoldenCase {
   readonly cuts?: readonly Cut[];
   /** Share of elements that equal magnitudes may decide differently, where `cuts` cannot say which. */
   readonly mayDiffer?: number;
+  /** Replaces parts of the tolerance of the method, for `numerics: mergekit`. */
+  readonly within?: { readonly ulps?: number; readonly unequal?: number };
   /** What our default numerics give where they deliberately leave mergekit: the output of another case (or `base`), for tensors of that name. */
-  readonly exact?: { as?: string; tensors?: string; factor?: number; merges?: boolean; clamped?: boolean; why: string };
+  readonly exact?: { as?: string; tensors?: string; factor?: number; merges?: boolean; clamped?: boolean; error?: string; why: string };
   /** An error of ours where mergekit merges. */
   readonly ours?: { error: string; why: string };
 }

@@ -115,4 +115,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # mergekit keeps the models of some methods (sce, multislerp) in a set: which is added first changes from process to process otherwise.
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
     main()
