@@ -80,7 +80,7 @@ describe('the mergekit family', () => {
       'dare, divided by the density',
       () =>
         ofVectors('dare_linear', [[2, -4, 6]], {
-          parameters: { density: 0.5, rescale: 'inverse' },
+          parameters: { density: 0.5, rescale: '1/p' },
           inputs: [{ masks: kept }],
         }),
       [4, 0, 12],
@@ -89,7 +89,7 @@ describe('the mergekit family', () => {
       'della, divided by the probabilities',
       () =>
         ofVectors('della_linear', [[2, -4, 6]], {
-          parameters: { density: 0.5, epsilon: 0.25, rescale: 'inverse' },
+          parameters: { density: 0.5, epsilon: 0.25, rescale: '1/p' },
           inputs: [{ masks: kept }],
         }),
       [8, 0, 8],
@@ -133,7 +133,7 @@ describe('other rules', () => {
     ['arcee fusion takes what lies above 1.5 interquartile ranges', () => ofVectors('arcee_fusion', [[1, 2, 3, 4, 20]]), [0, 0, 0, 0, 20]],
     [
       'localize and stitch keeps what lies strictly above',
-      () => merged('localize_and_stitch', { parameters: { density: 0.25 } }),
+      () => merged('localize_and_stitch', { parameters: { sparsity: 0.25 } }),
       [0, 0, 0, 0, 4, 0, 0, 0, 3, 0, 3, 0],
     ],
     [
@@ -145,11 +145,11 @@ describe('other rules', () => {
             [4, 1, 0],
             [2, 1, 0],
           ],
-          { parameters: { density: 0.7 } },
+          { parameters: { sparsity: 0.7 } },
         ),
       [3, 0, 0],
     ],
-    ['consensus TA scales before it masks', () => merged('consensus_ta', { parameters: { lambda: 0.4 } }), oracles.consensusTa.value],
+    ['consensus TA scales before it masks', () => merged('consensus_ta'), oracles.consensusTa.value],
     ['karcher of two of one norm is halfway along the arc', () => ofVectors('karcher', two([1, 0], [0, 1])), [Math.SQRT1_2, Math.SQRT1_2]],
     ['multislerp of two is slerp', () => ofVectors('multislerp', two([1, 0], [0, 1])), [Math.SQRT1_2, Math.SQRT1_2]],
     [

@@ -44,12 +44,14 @@ function sparsify({ sparsify: how }: Family, one: Contribution): Vector {
   }
 }
 
-/** `rescale: inverse` divides by the probability of staying; otherwise the flag says whether the L1 norm is kept. */
+/** `rescale` is `l1` (or true), `1/p`, which divides by the probability of staying, or `off` (or false). */
 function resize(rule: Family, one: Contribution, kept: Vector): Vector {
   const { delta, shape, request } = one;
   const density = setting(one, 'density', 1);
   if (rule.sparsify === 'nothing' || density >= 1) return kept;
-  if (request.parameters?.['rescale'] !== 'inverse') return flagFrom(request, 'rescale', rule.rescale) ? rescaleL1(delta, kept) : kept;
+  const how = request.parameters?.['rescale'] ?? rule.rescale;
+  if (how === 'off' || how === false) return kept;
+  if (how !== '1/p') return rescaleL1(delta, kept);
   if (rule.sparsify !== 'della') return scaled(kept, 1 / density);
   const probabilities = dellaProbabilities(delta, shape, density, setting(one, 'epsilon', 0.15));
   return kept.map((value, index) => value / at(probabilities, index));

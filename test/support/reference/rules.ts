@@ -6,7 +6,7 @@ import { FAMILY } from './family.js';
 import { karcher, modelStock, multislerp, nuslerp, nuslerpShare, slerp } from './geometry.js';
 import { flagFrom, modelsOf, numberFrom, ofTensors, ofWhole, onBase, tausOf, weightsOf, wordFrom } from './request.js';
 import { centredClipping, fedavgShares, fednovaShares, geometricMedian, metagptShares, multiKrum, nanShares } from './sums.js';
-import { consensusTaskArithmetic, emrUnified, linesAlpha, linesFactor, localizeAndStitch, pcb } from './task-masks.js';
+import { consensusTaskArithmetic, linesAlpha, linesFactor, localizeAndStitch, pcb } from './task-masks.js';
 import type { ReferenceRequest, ReferenceRule } from './types.js';
 import { combination, flatten, norm, perTensor, plus, type ReferenceModel, scaled, type Vector, zeros } from './vectors.js';
 
@@ -69,7 +69,7 @@ const lines: ReferenceRule = (request) => {
           ),
         )
       : Number(given);
-  const beta = numberFrom(request, 'beta', 0);
+  const beta = request.parameters?.['beta'] ?? 'auto';
   return onBase(
     request,
     perTensor(taus, (vectors, _shape, name) =>
@@ -78,7 +78,7 @@ const lines: ReferenceRule = (request) => {
           vectors,
           vectors.map(() => 1),
         ),
-        linesFactor(alpha, beta, request.depth?.(name)),
+        linesFactor(alpha, beta === 'auto' ? 1 - alpha : Number(beta), request.depth?.(name)),
       ),
     ),
   );
@@ -93,8 +93,17 @@ const sumOf = (taus: readonly Vector[], factor: number): Vector =>
 const robust = (name: 'krum' | 'multi_krum'): ReferenceRule =>
   ofWhole((taus, request) => {
     const byzantine = numberFrom(request, 'byzantine', 0);
-    return multiKrum(taus, byzantine, name === 'krum' ? 1 : numberFrom(request, 'keep', taus.length - byzantine - 2));
+    const keep = request.parameters?.['keep'] ?? 'auto';
+    return multiKrum(taus, byzantine, name === 'krum' ? 1 : keep === 'auto' ? taus.length - byzantine - 2 : Number(keep));
   });
+
+/** The paper's form: trimmed over all tensors at once, unweighted. */
+const tiesPaper = ofWhole((taus, request) =>
+  tiesPaperMerge(
+    taus.map((tau, index) => tiesPaperTrim(tau, request.inputs[index]?.density ?? numberFrom(request, 'density', 1))),
+    wordFrom(request, 'merge', ['mean', 'sum']),
+  ),
+);
 
 export const REFERENCE_RULES = {
   ...FAMILY,
@@ -132,24 +141,15 @@ export const REFERENCE_RULES = {
   multi_krum: robust('multi_krum'),
   nan,
   metagpt: ofWhole((taus) => combination(taus, metagptShares(taus.map(norm)))),
-  ties_paper: ofWhole((taus, request) =>
-    tiesPaperMerge(
-      taus.map((tau, index) => tiesPaperTrim(tau, request.inputs[index]?.density ?? numberFrom(request, 'density', 1))),
-      wordFrom(request, 'merge', ['mean', 'sum']),
-    ),
-  ),
+  ties: (request) => (request.parameters?.['variant'] === 'paper' ? tiesPaper : FAMILY.ties)(request),
   sce: ofTensors((taus, request) => sce(taus, numberFrom(request, 'select_topk', 1), request.quirks)),
-  tall: ofTensors((taus) => sumOf(taus, 1)),
-  consensus_ta: (request) => {
-    const scale = numberFrom(request, 'lambda', 1);
-    const [threshold, k] = [numberFrom(request, 'threshold', 0.4), numberFrom(request, 'k', 2)];
-    const merged = perTensor(tausOf(request), (taus) => consensusTaskArithmetic(taus, sumOf(taus, scale), threshold, k));
-    return onBase({ ...request, parameters: {} }, merged);
-  },
+  consensus_ta: ofTensors((taus, request) => {
+    const merged = sumOf(taus, numberFrom(request, 'alpha', 0.4));
+    return consensusTaskArithmetic(taus, merged, numberFrom(request, 'mask_lambda', 0.4), numberFrom(request, 'k', 2));
+  }),
   pcb: ofWhole((taus, request) => pcb(taus, numberFrom(request, 'ratio', 0.1))),
-  emr: ofTensors((taus) => emrUnified(taus)),
   lines,
-  localize_and_stitch: ofWhole((taus, request) => localizeAndStitch(taus, numberFrom(request, 'density', 0.05))),
+  localize_and_stitch: ofWhole((taus, request) => localizeAndStitch(taus, numberFrom(request, 'sparsity', 0.1))),
   slerp: ofPair((base, other, request) => slerp(base, other, numberFrom(request, 't', Number.NaN))),
   nuslerp: (request) => {
     const [first = 1, second = 1] = weightsOf(request);
