@@ -77,7 +77,7 @@ export function karcher(vectors: readonly Vector[], maxIterations = 10, tol = 1e
   return scaled(centre, length);
 }
 
-/** Model Stock's t (arXiv 2403.19522) from the mean of pairwise cosines; held to [0, 1] unless as mergekit has it. */
+/** Model Stock's t (arXiv 2403.19522) from the mean of pairwise cosines; held to [0, 1], and so 0 where they point apart, unless as mergekit has it. */
 export function modelStockRatio(offsets: readonly Vector[], quirks?: Quirks): number {
   const cosines = offsets.flatMap((a, index) =>
     offsets.slice(index + 1).map((b) => clampCosine(dot(a, b) / Math.max(norm(a) * norm(b), 1e-6))),
@@ -85,7 +85,7 @@ export function modelStockRatio(offsets: readonly Vector[], quirks?: Quirks): nu
   const cosine = mean(cosines);
   const ratio = (offsets.length * cosine) / (1 + (offsets.length - 1) * cosine);
   if (quirks === 'mergekit') return ratio;
-  return Number.isNaN(ratio) ? 0 : Math.min(1, Math.max(0, ratio));
+  return cosine <= 0 ? 0 : Math.min(1, ratio);
 }
 
 /** V = t x mean of the offsets, per tensor or per row. */

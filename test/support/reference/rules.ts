@@ -101,7 +101,7 @@ const robust = (name: 'krum' | 'multi_krum'): ReferenceRule =>
 const tiesPaper = ofWhole((taus, request) =>
   tiesPaperMerge(
     taus.map((tau, index) => tiesPaperTrim(tau, request.inputs[index]?.density ?? numberFrom(request, 'density', 1))),
-    wordFrom(request, 'merge', ['mean', 'sum']),
+    flagFrom(request, 'normalize', true) ? 'mean' : 'sum',
   ),
 );
 
