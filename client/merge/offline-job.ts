@@ -6,10 +6,12 @@ import { type Checkpoint, openCheckpoint } from '../../shared/formats/checkpoint
 import { renderModelCard } from '../../shared/merge/model-card.js';
 import { numHiddenLayersOf, withStoredDtype } from '../../shared/merge/model-config.js';
 import { planMerge } from '../../shared/merge/plan.js';
+import { drawsAtRandom } from '../../shared/merge/plan-program.js';
 import { runMerge } from '../../shared/merge/run-merge.js';
 import type { MergeInput, MergePlan } from '../../shared/merge/types.js';
 import { parseRecipe } from '../../shared/recipe/parse-recipe.js';
 import type { Parameters, Recipe } from '../../shared/recipe/recipe.js';
+import { weightsDigestOf } from '../../shared/transfer/weights-digest.js';
 import type { WorkerPool } from '../../shared/workers/pool.js';
 import type { OfflineMergeOptions, OfflineMergeReport } from './merge-offline.js';
 
@@ -132,14 +134,22 @@ function cardFor(options: OfflineMergeOptions, recipe: Recipe, plan: MergePlan, 
   });
 }
 
+/** Random masks depend on what the weights are, so that a round and an offline merge of the same contributions drop the same elements. */
+async function withDigests(inputs: readonly MergeInput[], pool: WorkerPool, signal: AbortSignal | undefined): Promise<MergeInput[]> {
+  const digested: MergeInput[] = [];
+  for (const input of inputs) digested.push({ ...input, weightsDigest: await weightsDigestOf(input.tensors, pool, signal) });
+  return digested;
+}
+
 export async function runOfflineJob(options: OfflineMergeOptions, pool: WorkerPool): Promise<OfflineMergeReport> {
   const recipe = parseRecipe(options.recipeText, { fileName: options.recipePath });
   const models = await openModels(recipe);
   const configText = await readConfig(models.template);
+  const inputs = drawsAtRandom(recipe) ? await withDigests(models.inputs, pool, options.signal) : models.inputs;
   const plan = planMerge({
     recipe,
     base: models.base === undefined ? undefined : { name: models.base.name, tensors: models.base.checkpoint.tensors },
-    inputs: models.inputs,
+    inputs,
     numHiddenLayers: configText === undefined ? undefined : numHiddenLayersOf(configText),
     shardSizeBytes: options.shardSizeBytes,
   });

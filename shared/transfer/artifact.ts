@@ -12,6 +12,7 @@ import { Manifest, type ManifestFile } from '../generated/tributary/v1/manifest.
 import type { ContributionKind } from '../merge/types.js';
 import { fromHex, toHex } from '../util/hex.js';
 import { type ByteRange, cutRange, DIGEST_BYTES } from './chunk-layout.js';
+import { compareStrings, digestOfWeights } from './weights-digest.js';
 
 const FORMAT_VERSION = 1;
 
@@ -119,7 +120,9 @@ export function decodeManifest(bytes: Uint8Array, where: string): Artifact {
     tensors,
     metadata,
     manifestDigest: createHash('sha256').update(bytes).digest('hex'),
-    weightsDigest: weightsDigestOf(tensors),
+    weightsDigest: digestOfWeights(
+      [...tensors.values()].map((tensor) => ({ info: tensor, chunkDigests: tensor.chunks.map((chunk) => fromHex(chunk.digest)) })),
+    ),
     totalBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0),
   };
 }
@@ -170,16 +173,6 @@ export function uniqueChunks(artifact: Artifact): Map<string, number> {
   return chunks;
 }
 
-function weightsDigestOf(tensors: ReadonlyMap<string, ArtifactTensor>): string {
-  const hash = createHash('sha256');
-  for (const name of [...tensors.keys()].sort(compareStrings)) {
-    const tensor = tensors.get(name) as ArtifactTensor;
-    hash.update(`${JSON.stringify([tensor.name, tensor.dtype, tensor.shape])}\n`);
-    for (const chunk of tensor.chunks) hash.update(fromHex(chunk.digest));
-  }
-  return hash.digest('hex');
-}
-
 function parseHeader(where: string, fileSizeBytes: number, header: Uint8Array): ReturnType<typeof parseSafetensorsHeader> {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
   const declared = header.length >= 8 ? view.getBigUint64(0, true) : -1n;
@@ -207,11 +200,6 @@ function invalid(where: string, what: string, more: { expected?: string; got?: s
     { what, where, expected: more.expected, got: more.got },
     more.cause === undefined ? undefined : { cause: more.cause },
   );
-}
-
-/** Code-unit order: the same everywhere, whatever the locale. */
-function compareStrings(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
