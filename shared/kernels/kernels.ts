@@ -6,6 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import { TributaryError } from '../errors/tributary-error.js';
 import type { MergeDType } from '../formats/tensor.js';
+import type { BlockFunctions } from './block-functions.js';
 import { type WasmModule, webAssembly } from './web-assembly.js';
 
 /** How dtypes are called in the kernels. */
@@ -24,7 +25,7 @@ const PAGE_BYTES = 65_536;
 const MAX_PAGES = 16_384;
 
 /** The raw exports; pointers are byte offsets into the memory, counts are elements, dtypes are DTYPE_CODE. */
-export interface KernelFunctions {
+export interface KernelFunctions extends BlockFunctions {
   arenaStart(): number;
   mergeTile(
     records: number,

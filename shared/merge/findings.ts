@@ -1,7 +1,7 @@
 /** What workers found wrong, in the words of a person: which tensor of which model, and what to do. */
 import { TributaryError } from '../errors/tributary-error.js';
 import { BASE_USE, type Finding } from '../workers/protocol.js';
-import { type CompiledPlan, tensorOfTile } from './compile-job.js';
+import { type TileLayout, tensorOfTile } from './compile-job.js';
 import type { MergePlan } from './types.js';
 
 function nameOf(plan: MergePlan, input: number | undefined): string {
@@ -9,13 +9,13 @@ function nameOf(plan: MergePlan, input: number | undefined): string {
 }
 
 /** The error for the first of the findings that forbid an output, if there is one. */
-export function fatalError(plan: MergePlan, compiled: CompiledPlan, findings: readonly Finding[]): TributaryError | undefined {
+export function fatalError(plan: MergePlan, layout: TileLayout, findings: readonly Finding[]): TributaryError | undefined {
   const fatal = findings
-    .filter((finding) => finding.kind !== 'difference' || tensorOfTile(plan, compiled, finding.unit)?.action === 'copyIdentical')
+    .filter((finding) => finding.kind !== 'difference' || tensorOfTile(plan, layout, finding.unit)?.action === 'copyIdentical')
     .sort((a, b) => a.unit - b.unit);
   const [finding] = fatal;
   if (finding === undefined) return undefined;
-  const tensor = tensorOfTile(plan, compiled, finding.unit);
+  const tensor = tensorOfTile(plan, layout, finding.unit);
   const name = tensor?.name ?? '';
   switch (finding.kind) {
     case 'nonFinite': {
@@ -48,11 +48,11 @@ export function fatalError(plan: MergePlan, compiled: CompiledPlan, findings: re
 }
 
 /** One warning for each integer tensor that is not the same in all models. */
-export function differenceWarnings(plan: MergePlan, compiled: CompiledPlan, findings: readonly Finding[]): string[] {
+export function differenceWarnings(plan: MergePlan, layout: TileLayout, findings: readonly Finding[]): string[] {
   const warnings = new Set<string>();
   for (const finding of findings) {
     if (finding.kind !== 'difference') continue;
-    const tensor = tensorOfTile(plan, compiled, finding.unit);
+    const tensor = tensorOfTile(plan, layout, finding.unit);
     if (tensor === undefined) continue;
     warnings.add(`${tensor.name} (${tensor.dtype}) differs between models; it is taken from ${nameOf(plan, tensor.uses[0]?.input)}`);
   }

@@ -4,7 +4,7 @@
 export const TENSOR = {
   /** Tiles of all tensors are numbered through; this is the first of this tensor. */
   firstTile: 0,
-  /** 0 merge, 1 copy from the first use, 2 copy and insist that all uses hold the same bytes. */
+  /** See ACTION. */
   action: 1,
   /** Elements to merge, or bytes to copy. */
   count: 2,
@@ -25,7 +25,8 @@ export const TENSOR = {
   fields: 14,
 } as const;
 
-export const ACTION = { merge: 0, copy: 1, copyIdentical: 2 } as const;
+/** Weighted sum; bytes of the first use; the same, insisting that all uses hold the same bytes; a program (merge/program.ts). */
+export const ACTION = { merge: 0, copy: 1, copyIdentical: 2, program: 3 } as const;
 
 /** Fields of one input of one tensor in MergeJob.uses. */
 export const USE = { source: 0, dtype: 1, mode: 2, coefficient: 3, fields: 4 } as const;

@@ -7,23 +7,30 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { TributaryError } from '../errors/tributary-error.js';
 import { pathAt } from '../workers/source-table.js';
-import type { CompiledPlan } from './compile-job.js';
+import type { CompiledPart } from './compile-job.js';
 import type { MergePlan } from './types.js';
 
 /** Part of the digest: a change of arithmetic or layout must not continue an older journal. */
-const FORMAT = 'tributary-merge-1';
+const FORMAT = 'tributary-merge-2';
 
 /**
  * SHA-256 over everything that determines output and tiles: numbers, output headers, paths of the inputs and their size and time of change.
  * @param identity stands for the inputs' content instead of size and time, where chunks are named by their digest
  */
-export async function planDigest(plan: MergePlan, compiled: CompiledPlan, identity: string | undefined): Promise<string> {
+export async function planDigest(plan: MergePlan, compiled: CompiledPart, identity: string | undefined): Promise<string> {
   const hash = createHash('sha256').update(FORMAT);
   const { sources } = compiled;
   for (const numbers of [compiled.tensors, compiled.uses, sources.segments, sources.starts]) {
     hash.update(`${numbers.length};`).update(new Uint8Array(numbers.buffer));
   }
   hash.update(new Uint8Array(sources.pathBytes.buffer));
+  hash.update(JSON.stringify(plan.model ?? null));
+  for (const { program, pending } of plan.tensors) {
+    if (program !== undefined) hash.update(JSON.stringify(program));
+    if (pending === undefined) continue;
+    const { of, normalize, lambda, terms } = pending.spec;
+    hash.update(JSON.stringify([pending.rule, pending.measures, of, normalize, lambda, terms.map(({ coefficient }) => coefficient)]));
+  }
   for (const shard of plan.shards) hash.update(shard.fileName).update(shard.headerBytes);
   if (identity !== undefined) return hash.update(identity).digest('hex');
   for (let index = 0; index < sources.pathEnds.length; index++) {

@@ -8,10 +8,11 @@ import { join } from 'node:path';
 import { TributaryError, toTributaryError } from '../errors/tributary-error.js';
 import { compileKernels } from '../kernels/kernels.js';
 import { startPool, type WorkerPool } from '../workers/pool.js';
-import { CONTROL, type Finding, type MergeJob } from '../workers/protocol.js';
-import { compilePlan, GROUP_SIZE } from './compile-job.js';
+import { CONTROL, type Finding } from '../workers/protocol.js';
+import { compilePart, layOutTiles } from './compile-job.js';
 import { differenceWarnings, fatalError } from './findings.js';
 import { openJournal, planDigest, readJournal } from './journal.js';
+import { mergeParts } from './merge-parts.js';
 import { checkTarget, clearStaging, closeStaging, openStaging, publish, type Staging, stagingFor, syncDirectory } from './staging.js';
 import type { MergePlan } from './types.js';
 
@@ -112,9 +113,10 @@ export async function runMerge(plan: MergePlan, options: MergeOptions): Promise<
 async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPool, staging: Staging): Promise<MergeOutcome> {
   const { durable, signal } = options;
   const tileBytes = options.tileElements === undefined ? DEFAULT_TILE_BYTES : options.tileElements * 2;
-  const compiled = compilePlan(plan, Math.max(8, tileBytes));
+  const layout = layOutTiles(plan.tensors, Math.max(8, tileBytes));
+  const compiled = compilePart(plan.tensors, 0, layout);
   const kernels = compileKernels();
-  const done = new Uint8Array(new SharedArrayBuffer(compiled.tiles));
+  const done = new Uint8Array(new SharedArrayBuffer(layout.tiles));
   const digest = await planDigest(plan, compiled, options.inputIdentity);
   const resume = (await readJournal(staging.journal, digest, done)) && (await outputsStand(plan, staging));
   if (!resume) {
@@ -124,18 +126,6 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
   const resumedTiles = done.reduce((sum, one) => sum + one, 0);
   const outputs = await prepareOutputs(plan, staging, resume);
   const control = new Int32Array(new SharedArrayBuffer(CONTROL.slots * 4));
-  const job: MergeJob = {
-    kind: 'merge',
-    control,
-    done,
-    kernels: await kernels,
-    sources: compiled.sources,
-    tensors: compiled.tensors,
-    uses: compiled.uses,
-    outputPaths: plan.shards.map((shard) => join(staging.output, shard.fileName)),
-    tileBytes: compiled.tileBytes,
-    groupSize: GROUP_SIZE,
-  };
   const syncOutputs = async (): Promise<void> => {
     for (const file of outputs) await file.datasync();
   };
@@ -145,12 +135,12 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
   }
   const journal = await openJournal(staging.journal, digest, done, durable ? syncOutputs : undefined);
   const totalBytes = plan.totals.writeBytes;
-  const bytesOf = (tiles: number): number => (compiled.tiles === 0 ? totalBytes : Math.round((tiles / compiled.tiles) * totalBytes));
+  const bytesOf = (tiles: number): number => (layout.tiles === 0 ? totalBytes : Math.round((tiles / layout.tiles) * totalBytes));
   const report = (): void => {
     const doneBytes = bytesOf(resumedTiles + Atomics.load(control, CONTROL.doneUnits));
     options.onProgress?.({ doneBytes, totalBytes, resumedBytes: bytesOf(resumedTiles) });
   };
-  let findings: Finding[];
+  let findings: readonly Finding[];
   const progressTimer = setInterval(report, options.progressIntervalMs ?? PROGRESS_INTERVAL_MS);
   const keeper = keepJournal(
     (current) => journal.write(current),
@@ -158,7 +148,20 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
     options.journalIntervalMs ?? (durable ? DURABLE_JOURNAL_INTERVAL_MS : JOURNAL_INTERVAL_MS),
   );
   try {
-    findings = await pool.run(job, { signal });
+    findings = await mergeParts(
+      {
+        pool,
+        kernels: await kernels,
+        signal,
+        layout,
+        done,
+        control,
+        planned: plan.tensors,
+        compiled,
+        outputPaths: plan.shards.map((shard) => join(staging.output, shard.fileName)),
+      },
+      plan,
+    );
   } finally {
     clearInterval(progressTimer);
     await keeper.stop();
@@ -166,7 +169,7 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
     await journal.close();
     for (const file of outputs) await file.close();
   }
-  const fatal = fatalError(plan, compiled, findings);
+  const fatal = fatalError(plan, layout, findings);
   if (fatal !== undefined) throw fatal;
   report();
   if (plan.indexText !== undefined) await writeFile(join(staging.output, 'model.safetensors.index.json'), plan.indexText);
@@ -175,8 +178,8 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
   return {
     outputDir: options.outputDir,
     files: plan.shards.map(({ fileName, sizeBytes }) => ({ name: fileName, sizeBytes })),
-    warnings: differenceWarnings(plan, compiled, findings),
-    tiles: compiled.tiles,
+    warnings: differenceWarnings(plan, layout, findings),
+    tiles: layout.tiles,
     resumedTiles,
   };
 }

@@ -1,6 +1,9 @@
 import type { DType, StoredTensor, TensorMap } from '../formats/tensor.js';
 import type { ValueMode } from '../kernels/kernels.js';
 import type { Parameters } from '../recipe/recipe.js';
+import type { SumSpec, TensorRule } from './plan-sum.js';
+import type { TensorProgram } from './program.js';
+import type { ModelRule } from './robust.js';
 
 /** Whether a contribution holds fine-tuned weights (task vector = weights - base) or already a difference. */
 export type ContributionKind = 'full' | 'delta';
@@ -16,6 +19,8 @@ export interface MergeInput {
   readonly steps?: number | undefined;
   /** Parameters that the recipe gives beside the model. */
   readonly parameters?: Parameters | undefined;
+  /** Hex SHA-256 of the weights (see transfer/artifact.ts); what random masks depend on. */
+  readonly weightsDigest?: string | undefined;
   /** The base model itself, taking part as a model (linear only). */
   readonly isBase?: boolean | undefined;
 }
@@ -50,12 +55,43 @@ export interface PlannedTensor {
   readonly divisor: number;
   readonly lambda: number;
   readonly plusBase: boolean;
+  /** Present when the rule is no weighted sum; `divisor`, `lambda` and `plusBase` then do not count. */
+  readonly program?: TensorProgram | undefined;
+  /** Present when coefficients are measured first; `uses` then are those of the measurement. */
+  readonly pending?: PendingSum | undefined;
+}
+
+/** A weighted sum whose coefficients follow from products of vectors: of this tensor, of all tensors together, or both. */
+export interface PendingSum {
+  readonly spec: SumSpec;
+  readonly rule?: TensorRule | undefined;
+  /** Whose products are taken, when not those of what is added up. */
+  readonly measures?: SumSpec['of'] | undefined;
+}
+
+/** What is measured over all tensors before anything is merged, and what its result multiplies. */
+export interface ModelMeasurement {
+  readonly rule: ModelRule;
+  /** Whose products are taken. */
+  readonly of: SumSpec['of'];
+  /** Vectors are scaled down in front of other steps (`clip`), instead of coefficients being multiplied. */
+  readonly clip?: boolean | undefined;
 }
 
 export interface PlannedShard {
   readonly fileName: string;
   readonly headerBytes: Uint8Array;
   readonly sizeBytes: number;
+}
+
+export interface PlanTotals {
+  readonly tensors: number;
+  /** All inputs once. */
+  readonly readBytes: number;
+  readonly writeBytes: number;
+  /** How often inputs are read: statistics come first for many rules. */
+  readonly passes: number;
+  readonly peakMemoryBytes: number;
 }
 
 /** Everything that determines the bytes of the result. Plain data. */
@@ -68,12 +104,11 @@ export interface MergePlan {
   /** Text of model.safetensors.index.json; absent when there is one shard. */
   readonly indexText?: string | undefined;
   readonly warnings: readonly string[];
-  readonly totals: {
-    readonly tensors: number;
-    readonly readBytes: number;
-    readonly writeBytes: number;
-    readonly peakMemoryBytes: number;
-  };
+  readonly model?: ModelMeasurement | undefined;
+  /** See OutputTensors. */
+  readonly layersFrom?: readonly number[] | undefined;
+  readonly vocabularyRows?: number | undefined;
+  readonly totals: PlanTotals;
   /** Storage dtype of the merged tensors, or undefined when they differ. */
   readonly dtype?: DType | undefined;
 }

@@ -9,31 +9,26 @@ import { DTYPE_BYTES } from '../formats/tensor.js';
 import { instantiateKernels, RECORD_BYTES } from '../kernels/kernels.js';
 import { ACTION, TENSOR, USE } from '../merge/job-layout.js';
 import { BASE_USE, CONTROL, type Finding, type MergeJob } from './protocol.js';
+import { createProgramTiles } from './program-tiles.js';
 import { createSourceReader } from './source-reader.js';
+import { runUnits, type UnitRunner } from './units.js';
 
 const WIDTHS = [DTYPE_BYTES.F32, DTYPE_BYTES.F16, DTYPE_BYTES.BF16] as const;
 
-export interface TileRunner {
-  /** Does the next tile; false when there is none left, or the job was stopped. */
-  step(): boolean;
-  /** Closes all files; to be called once, whatever happened. */
-  close(): void;
-  readonly findings: readonly Finding[];
-}
-
-export function startTiles(job: MergeJob): TileRunner {
+export function startTiles(job: MergeJob): UnitRunner {
   const { control, done, tensors, uses, tileBytes, groupSize } = job;
   const kernels = instantiateKernels(job.kernels);
   const { run } = kernels;
   const inputSlots = Array.from({ length: groupSize }, () => kernels.reserve(tileBytes));
   const baseSlot = kernels.reserve(tileBytes);
-  const outSlot = kernels.reserve(tileBytes);
+  let outSlot = kernels.reserve(tileBytes);
+  let outBytes = tileBytes;
   const records = kernels.reserve(groupSize * RECORD_BYTES);
   let keptSlot = 0;
   const reader = createSourceReader(job.sources);
+  const programs = createProgramTiles(kernels, reader, job.statistics);
   const outputs = new Map<number, number>();
   const findings: Finding[] = [];
-  let view = kernels.view();
 
   const field = (tensor: number, name: number): number => tensors[tensor * TENSOR.fields + name] ?? 0;
   const useField = (use: number, name: number): number => uses[use * USE.fields + name] ?? 0;
@@ -89,8 +84,8 @@ export function startTiles(job: MergeJob): TileRunner {
     const grouped = useCount > groupSize;
     if (grouped && keptSlot === 0) {
       keptSlot = kernels.reserve(tileBytes * 2);
-      view = kernels.view();
     }
+    const view = kernels.view();
     if (baseSource >= 0) readElements(baseSource, baseDtype, start, count, baseSlot);
     let bad = 0;
     for (let from = 0; from < useCount; from += groupSize) {
@@ -128,6 +123,21 @@ export function startTiles(job: MergeJob): TileRunner {
     return undefined;
   }
 
+  function programOne(unit: number, tensor: number, tileCount: number, start: number, count: number): Finding | undefined {
+    const task = job.tasks[tensor];
+    if (task === undefined) throw new Error('a tensor without its program');
+    const width = widthOf(task.outDtype);
+    if (tileCount * width > outBytes) {
+      outBytes = tileCount * width;
+      outSlot = kernels.reserve(outBytes);
+    }
+    const done = programs.run(task, tileCount, start, count, outSlot);
+    if (done.kind === 'nonFinite') return { kind: 'nonFinite', unit, ...done.input };
+    if (done.kind === 'overflow') return { kind: 'overflow', unit, element: done.element };
+    write(tensor, start * width, outSlot, count * width);
+    return undefined;
+  }
+
   function copyOne(unit: number, tensor: number, start: number, length: number): Finding | undefined {
     const firstUse = field(tensor, TENSOR.firstUse);
     reader.read(useField(firstUse, USE.source), start, kernels.bytes(outSlot, length));
@@ -158,14 +168,19 @@ export function startTiles(job: MergeJob): TileRunner {
     step() {
       if (Atomics.load(control, CONTROL.stop) !== 0) return false;
       const unit = Atomics.add(control, CONTROL.nextUnit, 1);
-      if (unit >= done.length) return false;
+      if (unit >= job.endTile) return false;
       if (done[unit] === 1) return true;
       const tensor = tensorOf(unit);
       const tileCount = field(tensor, TENSOR.tileCount);
       const start = (unit - field(tensor, TENSOR.firstTile)) * tileCount;
       const count = Math.min(tileCount, field(tensor, TENSOR.count) - start);
+      const action = field(tensor, TENSOR.action);
       const fatal =
-        field(tensor, TENSOR.action) === ACTION.merge ? mergeOne(unit, tensor, start, count) : copyOne(unit, tensor, start, count);
+        action === ACTION.merge
+          ? mergeOne(unit, tensor, start, count)
+          : action === ACTION.program
+            ? programOne(unit, tensor, tileCount, start, count)
+            : copyOne(unit, tensor, start, count);
       if (fatal !== undefined) {
         findings.push(fatal);
         Atomics.store(control, CONTROL.stop, 1);
@@ -182,31 +197,4 @@ export function startTiles(job: MergeJob): TileRunner {
   };
 }
 
-/** All tiles that are left, without a pause: for worker threads. */
-export function mergeTiles(job: MergeJob): readonly Finding[] {
-  const runner = startTiles(job);
-  try {
-    while (runner.step());
-    return runner.findings;
-  } finally {
-    runner.close();
-  }
-}
-
-/** Longest time for which `helpMerging` keeps the event loop waiting, give or take a tile. */
-const SLICE_MS = 12;
-
-/** The same for a thread that has an event loop to serve: signals and timers get their turn between slices. */
-export async function helpMerging(job: MergeJob): Promise<readonly Finding[]> {
-  const runner = startTiles(job);
-  try {
-    for (let until = performance.now() + SLICE_MS; runner.step(); ) {
-      if (performance.now() < until) continue;
-      await new Promise((resolve) => setImmediate(resolve));
-      until = performance.now() + SLICE_MS;
-    }
-    return runner.findings;
-  } finally {
-    runner.close();
-  }
-}
+export const mergeTiles = (job: MergeJob): readonly Finding[] => runUnits(startTiles(job));

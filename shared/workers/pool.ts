@@ -6,6 +6,7 @@
 import { Worker } from 'node:worker_threads';
 import { deserializeError, TributaryError, toTributaryError } from '../errors/tributary-error.js';
 import { CONTROL, type Finding, type Job, type Reply, type Request } from './protocol.js';
+import { helpUnits, type UnitRunner } from './units.js';
 
 export interface WorkerPool {
   readonly threads: number;
@@ -98,11 +99,15 @@ export function startPool(threads: number, { callerHelps = false }: PoolOptions 
   };
 }
 
+async function runnerFor(job: Job): Promise<UnitRunner> {
+  if (job.kind === 'merge') return (await import('./merge-tiles.js')).startTiles(job);
+  if (job.kind === 'look') return (await import('./look-tiles.js')).startLooks(job);
+  throw new TributaryError('INTERNAL', { what: `the calling thread cannot help with ${job.kind}` });
+}
+
 async function help(job: Job, id: number, stop: () => void): Promise<Reply> {
   try {
-    if (job.kind !== 'merge') throw new TributaryError('INTERNAL', { what: `the calling thread cannot help with ${job.kind}` });
-    const { helpMerging } = await import('./merge-tiles.js');
-    return { kind: 'done', id, findings: await helpMerging(job) };
+    return { kind: 'done', id, findings: await helpUnits(await runnerFor(job)) };
   } catch (error) {
     stop();
     return { kind: 'failed', id, error: toTributaryError(error).toJSON() };

@@ -1,6 +1,7 @@
 /** What main thread and workers say to each other: types only. Bulk data lies in SharedArrayBuffers; messages carry references and results. */
 import type { SerializedError } from '../errors/tributary-error.js';
 import type { WasmModule } from '../kernels/web-assembly.js';
+import type { LookBuffers, LookTask, ProgramStatistics, TensorTask } from './program-job.js';
 import type { SourceTable } from './source-table.js';
 
 /** Shared by all workers of a job: Int32 slots. */
@@ -16,6 +17,11 @@ export interface MergeJob {
   /** TENSOR_FIELDS numbers a tensor, USE_FIELDS numbers an input of a tensor (shared/merge/job-layout.ts). */
   readonly tensors: Float64Array;
   readonly uses: Float64Array;
+  /** For each tensor its program, if it has one. */
+  readonly tasks: readonly (TensorTask | undefined)[];
+  readonly statistics: ProgramStatistics;
+  /** Tiles end before this one; `control.nextUnit` begins at the first. */
+  readonly endTile: number;
   readonly outputPaths: readonly string[];
   readonly tileBytes: number;
   /** Inputs that are held in memory together. */
@@ -45,7 +51,18 @@ export interface HashJob {
   readonly hashedBytes: BigInt64Array;
 }
 
-export type Job = MergeJob | NormsJob | HashJob;
+/** One statistics pass over tensors that have a program. */
+export interface LookJob {
+  readonly kind: 'look';
+  readonly control: Int32Array;
+  readonly kernels: WasmModule;
+  readonly sources: SourceTable;
+  readonly tasks: readonly LookTask[];
+  readonly statistics: ProgramStatistics;
+  readonly buffers: LookBuffers;
+}
+
+export type Job = MergeJob | NormsJob | HashJob | LookJob;
 
 /** What a worker found wrong with the data, in numbers: the main thread knows the names. */
 export type Finding =

@@ -7,6 +7,8 @@ async function perform(job: Job): Promise<readonly Finding[]> {
   switch (job.kind) {
     case 'merge':
       return (await import('./merge-tiles.js')).mergeTiles(job);
+    case 'look':
+      return (await import('./look-tiles.js')).lookAtAll(job);
     case 'norms':
       return (await import('./sum-norms.js')).sumNorms(job);
     case 'hash':

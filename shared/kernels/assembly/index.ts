@@ -9,8 +9,21 @@
  * two 16-bit numbers that makes widening bf16 one shift and one mask instead of two shuffles.
  */
 
-const F32: i32 = 0;
-const F16: i32 = 1;
+import { demote, F16, F32, high, infinityBits, low, pad, roundBf16, roundHalf, widenHalf, width } from './lanes';
+
+export * from './block-load';
+export * from './block-finish';
+export * from './block-arithmetic';
+export * from './block-sums';
+export * from './select';
+export * from './keep-band';
+export * from './random';
+export * from './mask';
+export * from './rank';
+export * from './across';
+export * from './across-masks';
+export * from './consensus';
+export * from './sort-across';
 
 /** Elements a block works on: accumulator and base fit into the first-level cache together. */
 const BLOCK: i32 = 1024;
@@ -30,19 +43,6 @@ export function arenaStart(): usize {
 }
 
 // ---- widening -------------------------------------------------------------------------------------------------------------------
-
-// Marker types choose code at compile time: f32 is F32, i16 is F16, u16 is BF16.
-
-@inline function widenHalf(h: v128): v128 {
-  const magnitude = v128.and(h, i32x4.splat(0x7fff));
-  const sign = i32x4.shl(v128.and(h, i32x4.splat(0x8000)), 16);
-  const normal = i32x4.add(i32x4.shl(magnitude, 13), i32x4.splat(112 << 23));
-  const subnormal = f32x4.mul(f32x4.convert_i32x4_s(magnitude), f32x4.splat(5.9604644775390625e-8));
-  const special = i32x4.add(normal, i32x4.splat(112 << 23));
-  let r = v128.bitselect(subnormal, normal, i32x4.lt_s(magnitude, i32x4.splat(0x400)));
-  r = v128.bitselect(special, r, i32x4.gt_s(magnitude, i32x4.splat(0x7bff)));
-  return v128.or(r, sign);
-}
 
 @inline function loadEven<T>(at: usize): v128 {
   if (isFloat<T>()) return v128.shuffle<f32>(v128.load(at), v128.load(at, 16), 0, 2, 4, 6);
@@ -72,36 +72,7 @@ function widenPairs(from: usize, dtype: i32, to: usize, count: i32): void {
   else widenPairsOf<u16>(from, to, count);
 }
 
-@inline function width(dtype: i32): i32 {
-  return dtype == F32 ? 4 : 2;
-}
-
-/** Zeroes the padding after the last element, so that whole vectors may be read. */
-@inline function pad(at: usize, dtype: i32, count: i32): void {
-  const rest = count & 7;
-  if (rest != 0) memory.fill(at + count * width(dtype), 0, (8 - rest) * width(dtype));
-}
-
 // ---- narrowing: to nearest, ties to even; NaN stays a quiet NaN of the same sign -----------------------------------------------------
-
-@inline function roundBf16(v: v128): v128 {
-  const lowBit = v128.and(i32x4.shr_u(v, 16), i32x4.splat(1));
-  const rounded = i32x4.add(v, i32x4.add(lowBit, i32x4.splat(0x7fff)));
-  return v128.bitselect(v128.or(v, i32x4.splat(0x400000)), rounded, f32x4.ne(v, v));
-}
-
-@inline function roundHalf(v: v128): v128 {
-  const sign = v128.and(v, i32x4.splat(0x80000000));
-  const a = v128.xor(v, sign);
-  const lowBit = v128.and(i32x4.shr_u(a, 13), i32x4.splat(1));
-  const normal = i32x4.shr_u(i32x4.add(a, i32x4.add(lowBit, i32x4.splat(0xc8000fff))), 13);
-  const subnormal = i32x4.sub(f32x4.add(a, f32x4.splat(0.5)), i32x4.splat(0x3f000000));
-  const nan = v128.or(v128.and(i32x4.shr_u(a, 13), i32x4.splat(0x1ff)), i32x4.splat(0x7e00));
-  let r = v128.bitselect(subnormal, normal, i32x4.lt_s(a, i32x4.splat(0x38800000)));
-  r = v128.bitselect(i32x4.splat(0x7c00), r, i32x4.ge_s(a, i32x4.splat(0x47800000)));
-  r = v128.bitselect(nan, r, i32x4.gt_s(a, i32x4.splat(0x7f800000)));
-  return v128.or(r, i32x4.shr_u(sign, 16));
-}
 
 /** As storePairs, for results that are checked for NaN apart: three operations less a vector. */
 @inline function storeFinitePairs<T>(at: usize, even: v128, odd: v128): void {
@@ -125,13 +96,6 @@ function widenPairs(from: usize, dtype: i32, to: usize, count: i32): void {
   } else {
     v128.store(at, v128.or(i32x4.shr_u(roundBf16(even), 16), v128.and(roundBf16(odd), i32x4.splat(0xffff0000))));
   }
-}
-
-/** The smallest magnitude, as bits, that is or rounds to infinity. */
-@inline function infinityBits<T>(): i32 {
-  if (isFloat<T>()) return 0x7f800000;
-  if (isSigned<T>()) return 0x477ff000;
-  return 0x7f7f8000;
 }
 
 // ---- accumulating in fp32 -------------------------------------------------------------------------------------------------------------
@@ -208,14 +172,6 @@ function addTwoOfF32<T>(x: usize, y: usize, a: f32, b: f32, base: usize, acc: us
 
 // ---- accumulating in fp64: for F32 outputs, so that their one rounding is the last one ----------------------------------------------
 
-@inline function low(v: v128): v128 {
-  return f64x2.promote_low_f32x4(v);
-}
-
-@inline function high(v: v128): v128 {
-  return f64x2.promote_low_f32x4(v128.shuffle<f32>(v, v, 2, 3, 2, 3));
-}
-
 @inline function termF64(x: v128, base: v128, c: v128, mode: i32): v128 {
   if (mode == PLAIN) return f64x2.mul(c, x);
   return f64x2.mul(c, mode == MINUS_BASE ? f64x2.sub(x, base) : f64x2.add(x, base));
@@ -276,10 +232,6 @@ function finishOfF32<T>(acc: usize, base: usize, out: usize, count: i32, divisor
   if (lambda != 1) acc = f64x2.mul(acc, f64x2.splat(lambda));
   if (!plusBase) return acc;
   return v128.bitselect(base, f64x2.add(base, acc), f64x2.eq(acc, f64x2.splat(0)));
-}
-
-@inline function demote(lower: v128, upper: v128): v128 {
-  return v128.shuffle<f32>(f32x4.demote_f64x2_zero(lower), f32x4.demote_f64x2_zero(upper), 0, 1, 4, 5);
 }
 
 function finishF64(acc: usize, base: usize, out: usize, count: i32, divisor: f64, lambda: f64, plusBase: bool): bool {
@@ -674,11 +626,18 @@ export function squaredDifference(x: usize, xDtype: i32, y: usize, yDtype: i32, 
 
 /** Index of the first NaN or infinity, -1 when all are finite. */
 export function firstNonFinite(x: usize, dtype: i32, count: i32): i32 {
-  if (dtype == F32) {
-    for (let i = 0; i < count; i++) if ((load<u32>(x + i * 4) & 0x7f800000) == 0x7f800000) return i;
-    return -1;
+  const size = width(dtype);
+  const exponent = dtype == F32 ? i32x4.splat(0x7f800000) : i16x8.splat(dtype == F16 ? 0x7c00 : 0x7f80);
+  const lanes: i32 = 16 / size;
+  let i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const found = v128.and(v128.load(x + i * size), exponent);
+    if (v128.any_true(dtype == F32 ? i32x4.eq(found, exponent) : i16x8.eq(found, exponent))) break;
   }
-  const exponent: u32 = dtype == F16 ? 0x7c00 : 0x7f80;
-  for (let i = 0; i < count; i++) if ((load<u16>(x + i * 2) & exponent) == exponent) return i;
+  const mask: u32 = dtype == F32 ? 0x7f800000 : dtype == F16 ? 0x7c00 : 0x7f80;
+  for (; i < count; i++) {
+    const bits: u32 = dtype == F32 ? load<u32>(x + i * 4) : load<u16>(x + i * 2);
+    if ((bits & mask) == mask) return i;
+  }
   return -1;
 }

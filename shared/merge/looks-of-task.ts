@@ -1,0 +1,213 @@
+/**
+ * Which statistics a program needs, in which order, and what is made of them: a generator for each tensor asks for one look after another and
+ * writes what it learned where the next look and the last pass find it.
+ */
+import { HIGH_BINS, LOW_BINS, LOW_TABLES } from '../workers/looks.js';
+import { unitElementsOf } from '../workers/look-tiles.js';
+import { type Look, type ProgramStatistics, STATISTIC, type TensorTask } from '../workers/program-job.js';
+import { type Band, type Stage, UNIT_ELEMENTS } from './program.js';
+import { type BandBorders, bandBorders, type Border, borderFrom, borderInSorted, borderPositions, EMPTY_BAND, placeOf } from './selection.js';
+
+/** Places in the shared buffers of a pass. */
+export interface LookRoom {
+  readonly tables: number;
+  readonly sums: number;
+  readonly keys: number;
+}
+
+export interface LookRequest {
+  /** Numbers wanted in each buffer. */
+  readonly room: LookRoom;
+  readonly look: (at: LookRoom) => Look;
+}
+
+/** What the pass left in the places that were asked for. */
+export interface LookResult {
+  readonly tables: Uint32Array;
+  readonly sums: Float64Array;
+  readonly keys: Uint32Array;
+}
+
+export type Looks = Generator<LookRequest, void, LookResult>;
+
+/** Magnitudes of tensors up to this size are sorted at once: counting would touch more memory than they have. */
+const SORTED_UP_TO = 4096;
+/** Below it mergekit takes a 1-norm for zero and does not rescale. */
+const MERGEKIT_SMALLEST_NORM = 1e-7;
+const NO_ROOM: LookRoom = { tables: 0, sums: 0, keys: 0 };
+
+export interface TaskStatistics {
+  readonly task: TensorTask;
+  readonly statistics: ProgramStatistics;
+}
+
+/** Index in `numbers` of a stage's statistic for an input; the stage after the last is the combination. */
+export function numberIndex({ numbersAt, uses }: TensorTask, stage: number, use: number, field: number): number {
+  return numbersAt + (stage * uses.length + use) * STATISTIC.fields + field;
+}
+
+function setBorders({ task, statistics }: TaskStatistics, stage: number, use: number, borders: BandBorders): void {
+  for (const field of ['low', 'lowFrom', 'lowTo', 'high', 'highTo'] as const)
+    statistics.numbers[numberIndex(task, stage, use, STATISTIC[field])] = borders[field];
+}
+
+/** Bands by input; a band of the variance stage belongs to no input in particular and stands at 0. */
+export function* findBands(of: TaskStatistics, stage: number, bands: readonly (Band | undefined)[]): Looks {
+  const { task } = of;
+  const { count } = task;
+  const wanted = bands.flatMap((band, use) => (band === undefined ? [] : [{ use, band, ...borderPositions(band, count) }]));
+  const open = wanted.filter(({ use, band }) => {
+    if (band.from < band.to) return true;
+    setBorders(of, stage, use, EMPTY_BAND);
+    return false;
+  });
+  if (open.every(({ lower, upper }) => lower === undefined && upper === undefined)) return;
+  if (count <= SORTED_UP_TO) {
+    const { keys } = yield {
+      room: { ...NO_ROOM, keys: count * task.uses.length },
+      look: (at) => ({ kind: 'keys', stage, keysAt: at.keys }),
+    };
+    for (const { use, band, lower, upper } of open) {
+      const sorted = keys.slice(use * count, (use + 1) * count).sort();
+      const borderAt = (position: number | undefined): Border | undefined =>
+        position === undefined ? undefined : borderInSorted(sorted, position);
+      setBorders(of, stage, use, bandBorders(band, borderAt(lower), borderAt(upper)));
+    }
+    return;
+  }
+  yield* findByCounting(of, stage, open);
+}
+
+interface OpenBand {
+  readonly use: number;
+  readonly band: Band;
+  readonly lower?: number;
+  readonly upper?: number;
+}
+
+/** One table of upper halves an input, then one of lower halves for each border. */
+export function* findBorders(inputs: number, stage: number, open: readonly OpenBand[]): Generator<LookRequest, BandBorders[], LookResult> {
+  const { tables } = yield {
+    room: { ...NO_ROOM, tables: HIGH_BINS * inputs },
+    look: (at) => ({ kind: 'high', stage, tables: at.tables }),
+  };
+  const places = open.map(({ use, lower, upper }) => {
+    const counts = tables.subarray(use * HIGH_BINS, (use + 1) * HIGH_BINS);
+    return [lower, upper].flatMap((position) => (position === undefined ? [] : [{ position, place: placeOf(counts, position) }]));
+  });
+  const highs: number[][] = Array.from({ length: inputs }, () => []);
+  open.forEach(({ use }, index) => {
+    highs[use] = [...new Set(places[index]?.map(({ place }) => place.bin))];
+  });
+  const low = yield {
+    room: { ...NO_ROOM, tables: LOW_TABLES * LOW_BINS * inputs },
+    look: (at) => ({ kind: 'low', stage, tables: at.tables, highs }),
+  };
+  return open.map(({ use, band, lower, upper }, index) => {
+    const borders = (places[index] ?? []).map(({ position, place }) => {
+      const table = (use * LOW_TABLES + (highs[use] ?? []).indexOf(place.bin)) * LOW_BINS;
+      return borderFrom(place, low.tables.subarray(table, table + LOW_BINS), position);
+    });
+    return bandBorders(band, lower === undefined ? undefined : borders[0], upper === undefined ? undefined : borders.at(-1));
+  });
+}
+
+function* findByCounting(of: TaskStatistics, stage: number, open: readonly OpenBand[]): Looks {
+  const found = yield* findBorders(of.task.uses.length, stage, open);
+  found.forEach((borders, index) => setBorders(of, stage, open[index]?.use ?? 0, borders));
+  const { task, statistics } = of;
+  if (task.count <= UNIT_ELEMENTS || !found.some((borders) => borders.splitsTies)) return;
+  yield { room: NO_ROOM, look: () => ({ kind: 'ties', stage }) };
+  const units = Math.ceil(task.count / UNIT_ELEMENTS);
+  for (let use = 0; use < task.uses.length; use++)
+    for (let border = 0; border < 2; border++) toRunningSums(statistics.ties, task.tiesAt + (stage * task.uses.length + use) * units * 2 + border, units, 2);
+}
+
+function toRunningSums(numbers: Uint32Array, first: number, count: number, step: number): void {
+  let sum = 0;
+  for (let at = first; at < first + count * step; at += step) {
+    const own = numbers[at] ?? 0;
+    numbers[at] = sum;
+    sum += own;
+  }
+}
+
+/** Sums over units, in the order of the units: `step` numbers each. */
+function total(sums: Float64Array, index: number, step: number): number {
+  let sum = 0;
+  for (let at = index; at < sums.length; at += step) sum += sums[at] ?? 0;
+  return sum;
+}
+
+function* findRescale(of: TaskStatistics, stage: number, kind: 'sums' | 'draw'): Looks {
+  const { task, statistics } = of;
+  const units = Math.ceil(task.count / unitElementsOf({ kind, stage, sumsAt: 0 }, task));
+  const step = task.uses.length * 2;
+  const { sums } = yield { room: { ...NO_ROOM, sums: units * step }, look: (at) => ({ kind, stage, sumsAt: at.sums }) };
+  const smallest = task.program.quirks ? MERGEKIT_SMALLEST_NORM : Number.MIN_VALUE;
+  const one = task.program.stages[stage];
+  if (one === undefined || one.kind === 'variance' || one.kind === 'scale' || one.rescale !== 'l1') return;
+  task.uses.forEach((_, use) => {
+    const before = total(sums, use * 2, step);
+    const after = total(sums, use * 2 + 1, step);
+    if (before >= smallest && after >= smallest)
+      statistics.numbers[numberIndex(task, stage, use, STATISTIC.factor)] = before / after;
+  });
+}
+
+function* stageLooks(of: TaskStatistics, stage: Stage, index: number): Looks {
+  switch (stage.kind) {
+    case 'band':
+      if (stage.scope === 'tensor') yield* findBands(of, index, stage.bands);
+      if (stage.rescale === 'l1') yield* findRescale(of, index, 'sums');
+      return;
+    case 'drop':
+      if (stage.rescale === 'l1' && stage.densities.some((density) => density < 1)) yield* findRescale(of, index, 'sums');
+      return;
+    case 'della':
+      if (stage.rescale !== 'probability' && stage.densities.some((density) => density < 1)) yield* findRescale(of, index, 'draw');
+      return;
+    case 'scale':
+      return;
+    case 'variance':
+      yield* findVarying(of, index, stage.topk);
+  }
+}
+
+/** The share of the elements that vary at all: how many those are is only known once they are counted. */
+function* findVarying(of: TaskStatistics, stage: number, topk: number): Looks {
+  const { count, uses } = of.task;
+  const bandOf = (varying: number): Band => ({ from: count - Math.trunc(varying * topk), to: count, ties: 'first' });
+  if (count <= SORTED_UP_TO) {
+    const { keys } = yield { room: { ...NO_ROOM, keys: count * uses.length }, look: (at) => ({ kind: 'keys', stage, keysAt: at.keys }) };
+    const sorted = keys.slice(0, count).sort();
+    const zeros = sorted.findIndex((key) => key > 0);
+    const band = bandOf(zeros < 0 ? 0 : count - zeros);
+    setBorders(of, stage, 0, band.from >= count ? EMPTY_BAND : bandBorders(band, band.from > 0 ? borderInSorted(sorted, band.from) : undefined, undefined));
+    return;
+  }
+  const { tables } = yield { room: { ...NO_ROOM, tables: LOW_TABLES * LOW_BINS * uses.length }, look: (at) => ({ kind: 'low', stage, tables: at.tables, highs: [[0]] }) };
+  const zeros = tables[0] ?? 0;
+  const band = bandOf(count - zeros);
+  if (band.from >= count) setBorders(of, stage, 0, EMPTY_BAND);
+  else yield* findByCounting(of, stage, [{ use: 0, band, ...borderPositions(band, count) }]);
+}
+
+/** All looks at one tensor. Bands over whole models are found before (model-statistics.ts). */
+export function* looksOf(of: TaskStatistics): Looks {
+  const { task, statistics } = of;
+  for (const [index, stage] of task.program.stages.entries()) yield* stageLooks(of, stage, index);
+  const { combine, stages } = task.program;
+  if (combine.kind !== 'energy') return;
+  const step = task.uses.length;
+  const { sums } = yield {
+    room: { ...NO_ROOM, sums: Math.ceil(task.count / UNIT_ELEMENTS) * step },
+    look: (at) => ({ kind: 'energy', sumsAt: at.sums }),
+  };
+  const energies = task.uses.map((_, use) => total(sums, use, step) / task.count);
+  const all = energies.reduce((sum, one) => sum + one, 0);
+  const uniform = task.program.quirks ? all < combine.floor : all === 0;
+  energies.forEach((one, use) => {
+    statistics.numbers[numberIndex(task, stages.length, use, STATISTIC.factor)] = uniform ? 1 / step : one / all;
+  });
+}

@@ -1,0 +1,91 @@
+/** Carries out a plan part by part: what has to be measured first, then the tiles. */
+import type { WorkerPool } from '../workers/pool.js';
+import type { TensorTask } from '../workers/program-job.js';
+import { CONTROL, type Finding, type MergeJob } from '../workers/protocol.js';
+import { type CompiledPart, compilePart, GROUP_SIZE, type TileLayout } from './compile-job.js';
+import { looksOf } from './looks-of-task.js';
+import { measureModelStages } from './measure-model.js';
+import { solveModelWide, solveTensors } from './measure-plan.js';
+import { cutParts, isModelWide, type Part } from './parts.js';
+import { type LookEnvironment, runLooks } from './run-looks.js';
+import type { MergePlan, PlannedTensor } from './types.js';
+
+export interface PartsEnvironment extends LookEnvironment {
+  readonly pool: WorkerPool;
+  readonly layout: TileLayout;
+  /** One byte a tile of the plan: 1 when its bytes are written. */
+  readonly done: Uint8Array;
+  readonly outputPaths: readonly string[];
+  /** Shared by all jobs that write tiles; `doneUnits` counts over all of them. */
+  readonly control: Int32Array;
+  /** The tensors of the plan, and the same compiled whole. */
+  readonly planned: readonly PlannedTensor[];
+  readonly compiled: CompiledPart;
+}
+
+function isDone({ done, layout }: PartsEnvironment, { from, to }: Part): boolean {
+  const end = layout.firstTiles[to] ?? layout.tiles;
+  for (let tile = layout.firstTiles[from] ?? 0; tile < end; tile++) if (done[tile] !== 1) return false;
+  return true;
+}
+
+/** Tasks with at least one tile to write. */
+function openTasks({ done, layout }: PartsEnvironment, part: CompiledPart, from: number, tensors: readonly PlannedTensor[]): TensorTask[] {
+  const ends = new Map(tensors.map((_, index) => [layout.firstTiles[from + index] ?? 0, layout.firstTiles[from + index + 1] ?? layout.tiles]));
+  return part.tasks.flatMap((task) => {
+    if (task === undefined) return [];
+    for (let tile = task.tile; tile < (ends.get(task.tile) ?? task.tile); tile++) if (done[tile] !== 1) return [task];
+    return [];
+  });
+}
+
+async function mergePart(environment: PartsEnvironment, planned: readonly PlannedTensor[], { from, to }: Part): Promise<readonly Finding[]> {
+  const { layout, control, done, kernels, outputPaths, pool, signal } = environment;
+  const slice = planned.slice(from, to);
+  const { findings, tensors } = await solveTensors(environment, slice, layout.firstTiles.slice(from, to));
+  if (findings.length > 0) return findings;
+  const whole = tensors === slice && planned === environment.planned && to - from === planned.length;
+  const part = whole ? environment.compiled : compilePart(tensors, from, layout);
+  const tasks = openTasks(environment, part, from, tensors);
+  if (tensors.some(isModelWide)) {
+    const found = await measureModelStages(environment, part, tasks);
+    if (found.length > 0) return found;
+  }
+  const found = await runLooks(
+    environment,
+    part,
+    tasks.map((task) => ({ task, looks: looksOf({ task, statistics: part.statistics }) })),
+  );
+  if (found.length > 0) return found;
+  Atomics.store(control, CONTROL.nextUnit, part.firstTile);
+  const job: MergeJob = {
+    kind: 'merge',
+    control,
+    done,
+    kernels,
+    sources: part.sources,
+    tensors: part.tensors,
+    uses: part.uses,
+    tasks: part.tasks,
+    statistics: part.statistics,
+    endTile: part.endTile,
+    outputPaths,
+    tileBytes: layout.tileBytes,
+    groupSize: GROUP_SIZE,
+  };
+  return pool.run(job, { signal });
+}
+
+/** @returns findings, fatal ones and differences; nothing more is done after the first fatal one */
+export async function mergeParts(environment: PartsEnvironment, plan: MergePlan): Promise<readonly Finding[]> {
+  const parts = cutParts(plan).filter((part) => !isDone(environment, part));
+  if (parts.length === 0) return [];
+  const solved = await solveModelWide(environment, plan, environment.layout.firstTiles);
+  if (solved.findings.length > 0) return solved.findings;
+  const findings: Finding[] = [];
+  for (const part of parts) {
+    findings.push(...(await mergePart(environment, solved.tensors, part)));
+    if (findings.some((finding) => finding.kind !== 'difference') || Atomics.load(environment.control, CONTROL.stop) !== 0) break;
+  }
+  return findings;
+}

@@ -1,0 +1,148 @@
+/** One output tensor: a weighted sum with known coefficients, one whose coefficients are measured first, or a program. */
+import { TributaryError } from '../errors/tributary-error.js';
+import type { MergeDType, StoredTensor } from '../formats/tensor.js';
+import { DTYPE_CODE } from '../kernels/kernels.js';
+import { type ParameterValues, sumCoefficients } from '../recipe/evaluate.js';
+import type { Recipe } from '../recipe/recipe.js';
+import { combineOf, nuslerpPosition, type ProgramInput, stagesOf } from './plan-program.js';
+import { planSum, type SumSpec, type SumTerm, type TensorRule, valueMode } from './plan-sum.js';
+import type { TensorProgram } from './program.js';
+import type { MergeInput, PendingSum, PlannedTensor } from './types.js';
+
+export interface TensorRequest {
+  readonly recipe: Recipe;
+  readonly values: ParameterValues;
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly count: number;
+  /** Elements of all merged tensors together. */
+  readonly modelCount: number;
+  readonly base?: StoredTensor | undefined;
+  readonly inputs: readonly MergeInput[];
+  /** Which tensor of which input takes part, in the order of the inputs. */
+  readonly sources: readonly { readonly input: number; readonly tensor: StoredTensor }[];
+  readonly dtype: MergeDType;
+  /** Of the arithmetic under `numerics: mergekit`. */
+  readonly arithmetic: MergeDType;
+  /** What the merged vector is multiplied by: lambda, layer scaling. */
+  readonly lambda: number;
+  /** Whether coefficients come from lengths and distances of whole task vectors. */
+  readonly modelRule: boolean;
+}
+
+type Planned = Pick<PlannedTensor, 'uses' | 'base' | 'divisor' | 'lambda' | 'plusBase' | 'program' | 'pending'>;
+
+function termsOf({ sources, inputs }: TensorRequest, coefficient: (input: number) => number): SumTerm[] {
+  return sources.map(({ input, tensor }) => ({ input, tensor, full: inputs[input]?.kind !== 'delta', coefficient: coefficient(input) }));
+}
+
+/** Uses of a sum that is not known yet: those that will be measured or added up, so that their bytes are counted. */
+function planPending(pending: PendingSum): Planned {
+  const { of, terms, base } = pending.spec;
+  const uses = terms.map(({ input, tensor, full, coefficient }) => ({ input, tensor, mode: valueMode(of, full), coefficient }));
+  return { uses, base: of === 'task_vectors' ? base : undefined, divisor: 1, lambda: pending.spec.lambda, plusBase: of === 'task_vectors', pending };
+}
+
+/** Coefficients that follow from angles between the tensor's own vectors. */
+function sphereRule(request: TensorRequest): PendingSum | undefined {
+  const { recipe, values, base, lambda, sources } = request;
+  const equal = termsOf(request, () => 1);
+  const spec = (of: SumSpec['of'], terms = equal): SumSpec => ({ of, terms, base, normalize: false, lambda });
+  const weights = (): number[] => sources.map(({ input }) => values.model('weight', input));
+  const around = base === undefined ? 'weights' : 'task_vectors';
+  switch (recipe.rule.combine) {
+    case 'slerp':
+      if (base === undefined) return undefined;
+      return {
+        spec: spec('weights', [{ input: -1, tensor: base, full: true, coefficient: 1 }, ...equal]),
+        rule: { kind: 'slerp', t: values.global('t') },
+      };
+    case 'nuslerp':
+      return { spec: spec(around), rule: { kind: 'nuslerp', t: nuslerpPosition(weights()) } };
+    case 'multislerp': {
+      const given = weights();
+      const sum = values.global('normalize_weights') === 0 ? 1 : given.reduce((all, one) => all + one, 0);
+      return { spec: spec(around), rule: { kind: 'multislerp', weights: given.map((one) => one / sum), eps: values.global('eps') } };
+    }
+    case 'karcher':
+      return { spec: spec('weights'), rule: { kind: 'karcher', maxIterations: values.global('max_iter'), tol: values.global('tol') } };
+    case 'model_stock':
+      return { spec: spec('task_vectors'), rule: { kind: 'model_stock', clamp: recipe.numerics === 'exact' } };
+    default:
+      return undefined;
+  }
+}
+
+function scaleOf({ recipe, values }: TensorRequest): number | 'm_half' {
+  return recipe.options.get('scale') === 'm_half' ? 'm_half' : values.global('scale');
+}
+
+/** A sum of vectors as they are: exact numerics, no stages. */
+function planWeightedSum(request: TensorRequest): Planned {
+  const { recipe, values, base, inputs, dtype, lambda, name, modelRule } = request;
+  const { combine, of, weighting, transforms } = recipe.rule;
+  if (combine === 'passthrough')
+    return planSum({ of: 'weights', terms: termsOf(request, (input) => values.model('scale', input)), base, normalize: false, lambda }, dtype, name);
+  if (combine === 'krum' || combine === 'geometric_median' || transforms.includes('clip')) {
+    // Coefficients of clipping are the aggregate already; the others are shares.
+    const alone = combine !== 'sum' || weighting === 'uniform';
+    const terms = termsOf(request, (input) => (alone ? 1 : values.model('weight', input)));
+    return planPending({ spec: { of, terms, base, normalize: combine !== 'sum' || (!alone && values.global('normalize') !== 0), lambda } });
+  }
+  const { coefficients, normalize } = sumCoefficients(recipe, inputs, values, name);
+  const spec: SumSpec = { of, terms: termsOf(request, (input) => coefficients[input] ?? 0), base, normalize, lambda };
+  if (weighting === 'nan' && recipe.options.get('per') === 'tensor') {
+    const rule: TensorRule = { kind: 'nan', scale: scaleOf(request) };
+    const measures = recipe.options.get('norm') === 'task_vector' ? 'task_vectors' : 'weights';
+    return planPending({ spec, rule, measures });
+  }
+  return modelRule ? planPending({ spec }) : planSum(spec, dtype, name);
+}
+
+/** Length of a row of the rules that go row by row: the last dimension, or what lies behind the first. */
+function columnsOf({ recipe, shape, count }: TensorRequest): number {
+  if (shape.length < 2) return count;
+  if (recipe.rule.combine === 'model_stock') return count / (shape[0] ?? 1);
+  return shape.at(-1) ?? count;
+}
+
+/** @throws RECIPE_INVALID */
+export function planTensor(request: TensorRequest): Planned {
+  const { recipe, sources, inputs, base, dtype, arithmetic, lambda, values, name, count, modelCount } = request;
+  const exact = recipe.numerics === 'exact';
+  const rounding = exact ? 0 : DTYPE_CODE[arithmetic];
+  const { combine, transforms, of } = recipe.rule;
+  const onlyClips = transforms.every((step) => step === 'clip');
+  const isSum = combine === 'sum' || combine === 'passthrough' || combine === 'krum' || combine === 'geometric_median';
+  if (isSum && onlyClips && (exact || combine !== 'sum' || transforms.length > 0)) return planWeightedSum(request);
+  const programInputs = sources.map(({ input, tensor }): ProgramInput => {
+    const one = inputs[input];
+    return { participant: input, name: one?.name ?? '', tensorName: tensor.name, weightsDigest: one?.weightsDigest };
+  });
+  const programRequest = { recipe, values, tensorName: name, count, modelCount, inputs: programInputs, rounding };
+  const how = combineOf(programRequest);
+  if (how === undefined) {
+    const pending = sphereRule(request);
+    if (pending !== undefined) return planPending(pending);
+    throw new TributaryError('INTERNAL', { what: `${combine} was planned neither as a sum nor as a program`, where: name });
+  }
+  const vectors = combine === 'model_stock' || (combine === 'nuslerp' && base !== undefined) ? 'task_vectors' : of;
+  const program: TensorProgram = {
+    precision: exact && dtype === 'F32' ? 64 : 32,
+    rounding,
+    quirks: !exact,
+    columns: columnsOf(request),
+    stages: stagesOf(programRequest),
+    combine: how,
+    lambda,
+    plusBase: vectors === 'task_vectors' && combine !== 'nearswap',
+  };
+  const uses = sources.map(({ input, tensor }) => ({
+    input,
+    tensor,
+    mode: valueMode(vectors, inputs[input]?.kind !== 'delta'),
+    coefficient: 1,
+  }));
+  const needsBase = program.plusBase || combine === 'nearswap' || uses.some((use) => use.mode !== 'plain');
+  return { uses, base: needsBase ? base : undefined, divisor: 1, lambda, plusBase: program.plusBase, program };
+}

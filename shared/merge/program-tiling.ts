@@ -1,0 +1,14 @@
+/** How a tensor that has a program is cut into tiles: part of the plan, and the same for every number of threads. */
+import { type TensorProgram, UNIT_ELEMENTS } from './program.js';
+
+/** Whether the last pass takes the tensor row by row. */
+export function isRowWise({ combine, stages }: TensorProgram): boolean {
+  if (combine.kind === 'row_slerp' || combine.kind === 'row_stock') return true;
+  return stages.some((stage) => stage.kind === 'della' && stage.rescale === 'probability');
+}
+
+/** Elements of a tile: a unit of statistics, or about as many in whole rows. */
+export function tileElementsOf(program: TensorProgram): number {
+  if (!isRowWise(program)) return UNIT_ELEMENTS;
+  return program.columns * Math.max(1, Math.floor(UNIT_ELEMENTS / program.columns));
+}

@@ -1,0 +1,128 @@
+/**
+ * Statistics passes over tensors that have a program, in a worker thread: take the next unit, load its vectors with the stages that come before,
+ * count or sum. Counts are whole numbers and sums are kept unit by unit, so which thread takes which unit changes nothing.
+ */
+import { instantiateKernels } from '../kernels/kernels.js';
+import { BLOCK_ELEMENTS, UNIT_ELEMENTS } from '../merge/program.js';
+import { type Bench, HIGH_BINS, LOW_BINS, LOW_TABLES, observe, stagesBefore } from './looks.js';
+import type { Look, LookTask, TensorTask } from './program-job.js';
+import { CONTROL, type Finding, type LookJob } from './protocol.js';
+import { createRowDraw } from './row-draw.js';
+import { createSourceReader } from './source-reader.js';
+import { runUnits, type UnitRunner } from './units.js';
+import { createVectors } from './vectors.js';
+
+/** Elements of one unit of a look. Drawing by rank takes whole rows, as many as end at a whole byte of the mask. */
+export function unitElementsOf(look: Look, { program }: Pick<TensorTask, 'program'>): number {
+  if (look.kind !== 'draw') return UNIT_ELEMENTS;
+  let step = program.columns;
+  while (step % 8 !== 0) step *= 2;
+  return step * Math.max(1, Math.floor(UNIT_ELEMENTS / step));
+}
+
+/** Numbers that a thread counts for each input before it adds them to the shared ones. */
+export function tableLength(look: Look): number {
+  if (look.kind === 'high') return HIGH_BINS;
+  return look.kind === 'low' ? LOW_TABLES * LOW_BINS : 0;
+}
+
+export function startLooks(job: LookJob): UnitRunner {
+  const { control, tasks, buffers, statistics } = job;
+  const kernels = instantiateKernels(job.kernels);
+  const reader = createSourceReader(job.sources);
+  const rowDraw = createRowDraw(kernels);
+  const vectors = createVectors(kernels, reader, statistics);
+  const last = tasks.at(-1);
+  const total = last === undefined ? 0 : last.firstUnit + last.units;
+  const findings: Finding[] = [];
+  const keyTable = kernels.reserve(UNIT_ELEMENTS * 4);
+  let tables = keyTable;
+  let tableBytes = 0;
+  let open: LookTask | undefined;
+  let openIndex = -1;
+
+  function indexOf(unit: number): number {
+    let low = 0;
+    let high = tasks.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((tasks[middle]?.firstUnit ?? 0) <= unit) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** Adds the counts of this thread to the shared ones. */
+  function flush(): void {
+    if (open === undefined) return;
+    const { look, task } = open;
+    if (look.kind !== 'high' && look.kind !== 'low') return;
+    const length = tableLength(look) * task.uses.length;
+    const bytes = kernels.bytes(tables, length * 4);
+    const mine = new Uint32Array(bytes.buffer, bytes.byteOffset, length);
+    const shared = buffers.tables.subarray(look.tables, look.tables + length);
+    while (Atomics.compareExchange(buffers.lock, 0, 0, 1) !== 0);
+    for (let i = 0; i < length; i++) {
+      const count = mine[i] ?? 0;
+      if (count !== 0) shared[i] = (shared[i] ?? 0) + count;
+    }
+    Atomics.store(buffers.lock, 0, 0);
+    mine.fill(0);
+  }
+
+  function enter(index: number): LookTask {
+    const next = tasks[index];
+    if (next === undefined) throw new Error('a unit without a task');
+    if (index === openIndex) return next;
+    flush();
+    open = next;
+    openIndex = index;
+    vectors.open(next.task, unitElementsOf(next.look, next.task), next.look.kind === 'draw' ? next.task.program.columns : BLOCK_ELEMENTS);
+    const bytes = tableLength(next.look) * next.task.uses.length * 4;
+    if (bytes > tableBytes) {
+      tables = kernels.reserve(bytes);
+      tableBytes = bytes;
+      kernels.bytes(tables, bytes).fill(0);
+    }
+    return next;
+  }
+
+  function perform(unit: number): boolean {
+    const { task, look, firstUnit } = enter(indexOf(unit));
+    const size = unitElementsOf(look, task);
+    const start = (unit - firstUnit) * size;
+    const count = Math.min(size, task.count - start);
+    const bad = vectors.read(start, count);
+    if (bad !== undefined) {
+      findings.push({ kind: 'nonFinite', unit: task.tile, ...bad });
+      return false;
+    }
+    const bench: Bench = { vectors, rowDraw, statistics, buffers, tables, bytes: kernels.bytes };
+    const step = look.kind === 'draw' ? task.program.columns : BLOCK_ELEMENTS;
+    for (let at = 0; at < count; at += step) {
+      const block = { task, unit: unit - firstUnit, start, at, size: Math.min(step, count - at) };
+      vectors.load(at, block.size, stagesBefore(look, task));
+      observe(bench, block, look);
+    }
+    Atomics.add(control, CONTROL.doneUnits, 1);
+    return true;
+  }
+
+  return {
+    findings,
+    step() {
+      if (Atomics.load(control, CONTROL.stop) !== 0) return false;
+      const unit = Atomics.add(control, CONTROL.nextUnit, 1);
+      if (unit >= total) return false;
+      if (perform(unit)) return true;
+      Atomics.store(control, CONTROL.stop, 1);
+      return false;
+    },
+    close() {
+      flush();
+      reader.close();
+    },
+  };
+}
+
+export const lookAtAll = (job: LookJob): readonly Finding[] => runUnits(startLooks(job));

@@ -1,0 +1,94 @@
+/** What workers are told about tensors that have a program, and where they leave and find statistics: types and the layout of shared arrays. */
+import type { TensorProgram } from '../merge/program.js';
+
+export interface TaskSource {
+  readonly source: number;
+  /** DTYPE_CODE */
+  readonly dtype: number;
+}
+
+export interface TaskUse extends TaskSource {
+  /** VALUE_MODE */
+  readonly mode: number;
+}
+
+/** One tensor of a job. */
+export interface TensorTask {
+  /** Its first tile in the merge plan; findings name it. */
+  readonly tile: number;
+  readonly program: TensorProgram;
+  /** Elements. */
+  readonly count: number;
+  readonly uses: readonly TaskUse[];
+  readonly base?: TaskSource | undefined;
+  readonly outDtype: number;
+  /** First entry in `numbers`: STATISTIC.fields for each stage and input, then as many for each input for the combination. */
+  readonly numbersAt: number;
+  /** First entry in `ties`: for each band stage, input and unit two counts; they are running sums once the pass is over. */
+  readonly tiesAt: number;
+  /** First byte in `bits`, for the della stage: for each input ceil(count / 8) bytes. */
+  readonly bitsAt: number;
+}
+
+/** What a stage knows of one input after its statistics passes. */
+export const STATISTIC = {
+  /** The band as `keepBand` wants it. */
+  low: 0,
+  lowFrom: 1,
+  lowTo: 2,
+  high: 3,
+  highTo: 4,
+  /** What kept elements are multiplied by. */
+  factor: 5,
+  fields: 6,
+} as const;
+
+/** Written between passes by the main thread, read by the workers. */
+export interface ProgramStatistics {
+  readonly numbers: Float64Array;
+  readonly ties: Uint32Array;
+  readonly bits: Uint8Array;
+}
+
+export const NO_LOW = -1;
+export const NO_HIGH = 0x7fffffff;
+export const ALL_TIES = 0xffffffff;
+
+/** One look at the vectors of a tensor, for a stage or for the combination. */
+export type Look =
+  /** Counts magnitudes by the upper half of their bits. */
+  | { readonly kind: 'high'; readonly stage: number; readonly tables: number }
+  /** Counts the lower halves of those with the given upper halves: up to two an input. */
+  | { readonly kind: 'low'; readonly stage: number; readonly tables: number; readonly highs: readonly (readonly number[])[] }
+  /** For small tensors: all magnitudes, in the order of the elements. */
+  | { readonly kind: 'keys'; readonly stage: number; readonly keysAt: number }
+  /** For each unit and input how many elements have the magnitude of the band's borders. */
+  | { readonly kind: 'ties'; readonly stage: number }
+  /** For each unit and input the sums of magnitudes before and after the stage. */
+  | { readonly kind: 'sums'; readonly stage: number; readonly sumsAt: number }
+  /** Draws the della mask into `bits`, and sums as above. */
+  | { readonly kind: 'draw'; readonly stage: number; readonly sumsAt: number }
+  /** For each unit and input the sum of squares after all stages. */
+  | { readonly kind: 'energy'; readonly sumsAt: number }
+  /** For each unit the products of all pairs of vectors (i <= j, row by row), or of each with itself, before any stage. */
+  | { readonly kind: 'gram'; readonly sumsAt: number; readonly pairs: boolean }
+  /** For each unit how many sums over the inputs are above zero, less how many are below. */
+  | { readonly kind: 'signs'; readonly sumsAt: number };
+
+export interface LookTask {
+  readonly task: TensorTask;
+  readonly look: Look;
+  /** Units of all tasks of a job are numbered through. */
+  readonly firstUnit: number;
+  readonly units: number;
+}
+
+/** Written by all workers of a job. */
+export interface LookBuffers {
+  /** Counts (u32) of all threads; added under `lock`. */
+  readonly tables: Uint32Array;
+  readonly lock: Int32Array;
+  /** Each entry belongs to one unit, which one thread does. */
+  readonly sums: Float64Array;
+  readonly keys: Uint32Array;
+}
