@@ -16,6 +16,12 @@ export interface OfflineMergeOptions {
   readonly tileElements?: number | undefined;
   /** Replace an earlier merge in `outDir`. */
   readonly force?: boolean | undefined;
+  /** Of random masks, in the place of the recipe's. */
+  readonly seed?: number | undefined;
+  /** Bring the tokenizer's files along; default true. */
+  readonly copyTokenizer?: boolean | undefined;
+  /** Write README.md; default true. Without it `force` does not know the folder for ours. */
+  readonly writeModelCard?: boolean | undefined;
   readonly journalIntervalMs?: number | undefined;
   readonly progressIntervalMs?: number | undefined;
   /** For the model card. */

@@ -41,9 +41,57 @@ function setDtype(config: JsonObject, name: string): boolean {
   return changed;
 }
 
-/** The text with `torch_dtype` (or `dtype`) naming what is stored; the very same text when it did already, or is no JSON. */
-export function withStoredDtype(configText: string, dtype: DType): string {
+/** How the configuration of the output differs from that of the model it is taken from. */
+export interface ConfigChanges {
+  /** Storage dtype of all merged tensors. */
+  readonly dtype?: DType | undefined;
+  /** For each layer of the output, the layer of the configured model that stands there. */
+  readonly layersFrom?: readonly number[] | undefined;
+  /** Rows of the embeddings. */
+  readonly vocabularyRows?: number | undefined;
+}
+
+const LAYER_COUNTS = ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers'];
+
+/** Counts of layers, and lists with an entry a layer (`layer_types`), of the scope that counts the layers. */
+function setLayers(config: JsonObject, layersFrom: readonly number[]): boolean {
+  const counts = LAYER_COUNTS.filter((key) => typeof config[key] === 'number');
+  const [first] = counts;
+  if (first === undefined) {
+    const text = config['text_config'];
+    return isObject(text) && setLayers(text, layersFrom);
+  }
+  const before = config[first];
+  for (const key of counts) config[key] = layersFrom.length;
+  for (const [key, value] of Object.entries(config))
+    if (Array.isArray(value) && value.length === before && key.includes('layer'))
+      config[key] = layersFrom.map((layer): unknown => value[layer] ?? value.at(-1));
+  return true;
+}
+
+function setVocabulary(config: JsonObject, rows: number): boolean {
+  let changed = false;
+  for (const scope of [config, config['text_config']]) {
+    if (!isObject(scope) || typeof scope['vocab_size'] !== 'number' || scope['vocab_size'] === rows) continue;
+    scope['vocab_size'] = rows;
+    changed = true;
+  }
+  return changed;
+}
+
+/** The very same text when there is nothing to change, or it is no JSON. */
+export function withChanges(configText: string, { dtype, layersFrom, vocabularyRows }: ConfigChanges): string {
   const config = parse(configText);
-  if (config === undefined || !setDtype(config, torchDtypeName(dtype))) return configText;
-  return `${JSON.stringify(config, undefined, 2)}\n`;
+  if (config === undefined) return configText;
+  const changes = [
+    dtype !== undefined && setDtype(config, torchDtypeName(dtype)),
+    layersFrom !== undefined && setLayers(config, layersFrom),
+    vocabularyRows !== undefined && setVocabulary(config, vocabularyRows),
+  ];
+  return changes.includes(true) ? `${JSON.stringify(config, undefined, 2)}\n` : configText;
+}
+
+/** `torch_dtype` (or `dtype`) names what is stored. */
+export function withStoredDtype(configText: string, dtype: DType): string {
+  return withChanges(configText, { dtype });
 }

@@ -114,7 +114,8 @@ export function planTensor(request: TensorRequest): Planned {
   const { combine, transforms, of } = recipe.rule;
   const onlyClips = transforms.every((step) => step === 'clip');
   const isSum = combine === 'sum' || combine === 'passthrough' || combine === 'krum' || combine === 'geometric_median';
-  if (isSum && onlyClips && (exact || combine !== 'sum' || transforms.length > 0)) return planWeightedSum(request);
+  const rounds = !exact && (combine === 'passthrough' || (combine === 'sum' && transforms.length === 0));
+  if (isSum && onlyClips && !rounds) return planWeightedSum(request);
   const programInputs = sources.map(({ input, tensor }): ProgramInput => {
     const one = inputs[input];
     return { participant: input, name: one?.name ?? '', tensorName: tensor.name, weightsDigest: one?.weightsDigest };

@@ -7,6 +7,7 @@ import { parametersOf } from './composition.js';
 import { parseContributors, parseModels, parseModules, parseSlices } from './parse-models.js';
 import { addRefinements, type ParsedRule, parseMethod, parseWrittenRule, replaceWeighting } from './parse-rule.js';
 import { parseParameters, type SettingsContext } from './parse-settings.js';
+import { parseChatTemplate, parseTokenizer, parseTokenizerSource } from './parse-tokenizer.js';
 import { parseDtype, parseModelReference } from './parse-values.js';
 import type { Numerics, ParameterValue, Recipe, RuleDescription } from './recipe.js';
 import { LATER_KEYS } from './rules.js';
@@ -38,6 +39,9 @@ const TOP_KEYS = [
   'out_dtype',
   'seed',
   'numerics',
+  'tokenizer',
+  'tokenizer_source',
+  'chat_template',
 ] as const;
 
 function parseNumerics(at: YamlNode): Numerics {
@@ -128,6 +132,12 @@ export function parseRecipe(text: string, { fileName }: { fileName: string }): R
       { fix: 'Keep one of them.' },
     );
   }
+  const tokenizer = read('tokenizer', parseTokenizer);
+  const tokenizerSource = read('tokenizer_source', parseTokenizerSource);
+  if (tokenizer !== undefined && tokenizerSource !== undefined)
+    refuse('RECIPE_INVALID', entries.get('tokenizer_source')?.keyNode ?? root, 'tokenizer and tokenizer_source exclude each other', {
+      fix: 'Keep one of the two.',
+    });
   const parameters = new Map(read('parameters', (at) => parseParameters(context, at, 'global')));
   addSettings(rule, parameters, context.options, entries.get('parameters')?.keyNode ?? root);
   return {
@@ -147,6 +157,8 @@ export function parseRecipe(text: string, { fileName }: { fileName: string }): R
     dtype: read('dtype', parseDtype),
     outDtype: read('out_dtype', parseDtype),
     seed: read('seed', parseSeed) ?? 0,
+    tokenizer: tokenizer ?? tokenizerSource,
+    chatTemplate: read('chat_template', parseChatTemplate),
     warnings: context.warnings,
   };
 }

@@ -167,5 +167,9 @@ export interface Recipe {
   readonly dtype?: MergeDType | undefined;
   readonly outDtype?: MergeDType | undefined;
   readonly seed: number;
+  /** Whose tokenizer the output gets, when the recipe says it: `base`, `union`, or the reference of a model. */
+  readonly tokenizer?: string | undefined;
+  /** `auto`, the name of a template, or a Jinja template. */
+  readonly chatTemplate?: string | undefined;
   readonly warnings: readonly string[];
 }
