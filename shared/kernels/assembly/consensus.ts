@@ -133,7 +133,7 @@ const MAXIMUM: i32 = 16;
       if (n > 2) largest = v128.pmax<T>(largest, v128.and(k2, v128.abs<T>(v2)));
       if (n > 3) largest = v128.pmax<T>(largest, v128.and(k3, v128.abs<T>(v3)));
     }
-    let num = v128.add<T>(v128.and(k0, t0), v128.and(k1, t1));
+    let num = v128.add<T>(v128.add<T>(zero, v128.and(k0, t0)), v128.and(k1, t1));
     if (n > 2) num = v128.add<T>(num, v128.and(k2, t2));
     if (n > 3) num = v128.add<T>(num, v128.and(k3, t3));
     let den = v128.add<T>(v128.and(k0, d0), v128.and(k1, d1));
