@@ -7,13 +7,14 @@ import { unitElementsOf } from '../workers/look-tiles.js';
 import { type Look, type ProgramStatistics, STATISTIC, type TensorTask } from '../workers/program-job.js';
 import { type Band, type Stage, UNIT_ELEMENTS } from './program.js';
 import { roundTo } from './rounding.js';
-import { type BandBorders, bandBorders, type Border, borderFrom, borderInSorted, borderPositions, EMPTY_BAND, placeOf } from './selection.js';
+import { type BandBorders, bandBorders, type Border, borderFrom, borderInSorted, borderPositions, EMPTY_BAND, type Place, placeOf } from './selection.js';
 
 /** Places in the shared buffers of a pass. */
 export interface LookRoom {
   readonly tables: number;
   readonly sums: number;
   readonly keys: number;
+  readonly lists: number;
 }
 
 export interface LookRequest {
@@ -27,6 +28,7 @@ export interface LookResult {
   readonly tables: Uint32Array;
   readonly sums: Float64Array;
   readonly keys: Uint32Array;
+  readonly lists: Uint16Array;
 }
 
 export type Looks = Generator<LookRequest, void, LookResult>;
@@ -35,7 +37,7 @@ export type Looks = Generator<LookRequest, void, LookResult>;
 const SORTED_UP_TO = 4096;
 /** Below it mergekit takes a 1-norm for zero and does not rescale. */
 const MERGEKIT_SMALLEST_NORM = 1e-7;
-const NO_ROOM: LookRoom = { tables: 0, sums: 0, keys: 0 };
+export const NO_ROOM: LookRoom = { tables: 0, sums: 0, keys: 0, lists: 0 };
 
 export interface TaskStatistics {
   readonly task: TensorTask;
@@ -86,8 +88,14 @@ interface OpenBand {
   readonly upper?: number;
 }
 
-/** One table of upper halves an input, then one of lower halves for each border. */
-export function* findBorders(inputs: number, stage: number, open: readonly OpenBand[]): Generator<LookRequest, BandBorders[], LookResult> {
+interface FoundPlaces {
+  /** For each open band the places of its borders in the upper halves. */
+  readonly places: readonly (readonly { readonly position: number; readonly place: Place }[])[];
+  /** For each input the upper halves of interest: none, one or two. */
+  readonly highs: readonly (readonly number[])[];
+}
+
+function* findPlaces(inputs: number, stage: number, open: readonly OpenBand[]): Generator<LookRequest, FoundPlaces, LookResult> {
   const { tables } = yield {
     room: { ...NO_ROOM, tables: HIGH_BINS * inputs },
     look: (at) => ({ kind: 'high', stage, tables: at.tables }),
@@ -100,28 +108,119 @@ export function* findBorders(inputs: number, stage: number, open: readonly OpenB
   open.forEach(({ use }, index) => {
     highs[use] = [...new Set(places[index]?.map(({ place }) => place.bin))];
   });
-  const low = yield {
-    room: { ...NO_ROOM, tables: LOW_TABLES * LOW_BINS * inputs },
-    look: (at) => ({ kind: 'low', stage, tables: at.tables, highs }),
-  };
+  return { places, highs };
+}
+
+/** @param counts of lower halves for an input and the number of one of its upper halves */
+function bordersOf(
+  open: readonly OpenBand[],
+  { places, highs }: FoundPlaces,
+  counts: (use: number, high: number) => ArrayLike<number>,
+): BandBorders[] {
   return open.map(({ use, band, lower, upper }, index) => {
-    const borders = (places[index] ?? []).map(({ position, place }) => {
-      const table = (use * LOW_TABLES + (highs[use] ?? []).indexOf(place.bin)) * LOW_BINS;
-      return borderFrom(place, low.tables.subarray(table, table + LOW_BINS), position);
-    });
+    const borders = (places[index] ?? []).map(({ position, place }) =>
+      borderFrom(place, counts(use, (highs[use] ?? []).indexOf(place.bin)), position),
+    );
     return bandBorders(band, lower === undefined ? undefined : borders[0], upper === undefined ? undefined : borders.at(-1));
   });
 }
 
+/** One table of upper halves an input, then one of lower halves for each border: for any number of tensors together. */
+export function* findBorders(inputs: number, stage: number, open: readonly OpenBand[]): Generator<LookRequest, BandBorders[], LookResult> {
+  const found = yield* findPlaces(inputs, stage, open);
+  return yield* countLow(inputs, stage, open, found);
+}
+
+function* countLow(
+  inputs: number,
+  stage: number,
+  open: readonly OpenBand[],
+  found: FoundPlaces,
+): Generator<LookRequest, BandBorders[], LookResult> {
+  const low = yield {
+    room: { ...NO_ROOM, tables: LOW_TABLES * LOW_BINS * inputs },
+    look: (at) => ({ kind: 'low', stage, tables: at.tables, highs: found.highs }),
+  };
+  return bordersOf(open, found, (use, high) => {
+    const table = (use * LOW_TABLES + high) * LOW_BINS;
+    return low.tables.subarray(table, table + LOW_BINS);
+  });
+}
+
+/** More than this share of all elements at the borders' upper halves is counted in tables instead of being listed. */
+const LISTED_SHARE = 1 / 8;
+
 function* findByCounting(of: TaskStatistics, stage: number, open: readonly OpenBand[]): Looks {
-  const found = yield* findBorders(of.task.uses.length, stage, open);
-  found.forEach((borders, index) => setBorders(of, stage, open[index]?.use ?? 0, borders));
-  const { task, statistics } = of;
-  if (task.count <= UNIT_ELEMENTS || !found.some((borders) => borders.splitsTies)) return;
+  const { task } = of;
+  const found = yield* findPlaces(task.uses.length, stage, open);
+  const listed = found.places.flat().reduce((sum, { place }) => sum + place.inBin, 0);
+  if (listed <= LISTED_SHARE * task.count * task.uses.length) {
+    yield* findByListing(of, stage, open, found);
+    return;
+  }
+  const borders = yield* countLow(task.uses.length, stage, open, found);
+  borders.forEach((one, index) => setBorders(of, stage, open[index]?.use ?? 0, one));
+  if (task.count <= UNIT_ELEMENTS || !borders.some((one) => one.splitsTies)) return;
   yield { room: NO_ROOM, look: () => ({ kind: 'ties', stage }) };
+  for (let use = 0; use < task.uses.length; use++) for (let border = 0; border < 2; border++) tiesToRunningSums(of, stage, use, border);
+}
+
+/** One pass lists, unit by unit, the lower halves of all that share a border's upper half: they give the border and the ties before each unit. */
+function* findByListing(of: TaskStatistics, stage: number, open: readonly OpenBand[], found: FoundPlaces): Looks {
+  const { task, statistics } = of;
+  const inputs = task.uses.length;
   const units = Math.ceil(task.count / UNIT_ELEMENTS);
-  for (let use = 0; use < task.uses.length; use++)
-    for (let border = 0; border < 2; border++) toRunningSums(statistics.ties, task.tiesAt + (stage * task.uses.length + use) * units * 2 + border, units, 2);
+  const sizes = found.highs.map((highs, use) =>
+    highs.map((high) => found.places.flatMap((places, index) => (open[index]?.use === use ? places : [])).find(({ place }) => place.bin === high)?.place.inBin ?? 0),
+  );
+  let room = 0;
+  const starts = sizes.map((some) =>
+    some.map((size) => {
+      room += size;
+      return room - size;
+    }),
+  );
+  const entries = inputs * LOW_TABLES;
+  const { keys, lists } = yield {
+    room: { ...NO_ROOM, keys: entries * (1 + units * 2), lists: room },
+    look: (at) => ({
+      kind: 'gather',
+      stage,
+      keysAt: at.keys,
+      highs: found.highs,
+      lists: starts.map((some) => some.map((start) => at.lists + start)),
+    }),
+  };
+  const listOf = (use: number, high: number): Uint16Array =>
+    lists.subarray(starts[use]?.[high] ?? 0, (starts[use]?.[high] ?? 0) + (sizes[use]?.[high] ?? 0));
+  const borders = bordersOf(open, found, (use, high) => {
+    const counts = new Uint32Array(LOW_BINS);
+    for (const low of listOf(use, high)) counts[low] = (counts[low] ?? 0) + 1;
+    return counts;
+  });
+  borders.forEach((one, index) => {
+    const use = open[index]?.use ?? 0;
+    setBorders(of, stage, use, one);
+    if (units === 1 || !one.splitsTies) return;
+    [one.low, one.high].forEach((key, border) => {
+      const high = (found.highs[use] ?? []).indexOf(key >>> 16);
+      if (high < 0) return;
+      const list = listOf(use, high);
+      for (let unit = 0; unit < units; unit++) {
+        const entry = entries + ((use * LOW_TABLES + high) * units + unit) * 2;
+        const from = keys[entry] ?? 0;
+        let ties = 0;
+        for (let at = from; at < from + (keys[entry + 1] ?? 0); at++) if (list[at] === (key & 0xffff)) ties += 1;
+        statistics.ties[task.tiesAt + ((stage * inputs + use) * units + unit) * 2 + border] = ties;
+      }
+      tiesToRunningSums(of, stage, use, border);
+    });
+  });
+}
+
+function tiesToRunningSums({ task, statistics }: TaskStatistics, stage: number, use: number, border: number): void {
+  const units = Math.ceil(task.count / UNIT_ELEMENTS);
+  toRunningSums(statistics.ties, task.tiesAt + (stage * task.uses.length + use) * units * 2 + border, units, 2);
 }
 
 function toRunningSums(numbers: Uint32Array, first: number, count: number, step: number): void {

@@ -5,7 +5,7 @@ import type { WorkerPool } from '../workers/pool.js';
 import type { LookTask, ProgramStatistics, TensorTask } from '../workers/program-job.js';
 import { CONTROL, type Finding } from '../workers/protocol.js';
 import type { SourceTable } from '../workers/source-table.js';
-import type { LookRequest, LookResult, Looks } from './looks-of-task.js';
+import { type LookRequest, type LookResult, type LookRoom, type Looks, NO_ROOM } from './looks-of-task.js';
 
 export interface LookEnvironment {
   readonly pool: WorkerPool;
@@ -24,17 +24,18 @@ export interface LookSources {
 export interface PlacedRequest {
   readonly task: TensorTask;
   readonly request: LookRequest;
-  readonly room: { readonly tables: number; readonly sums: number; readonly keys: number };
+  readonly room: LookRoom;
 }
 
 /** Gives every request places of its own. */
 export function placeRequests(requests: readonly { task: TensorTask; request: LookRequest }[]): PlacedRequest[] {
-  const next = { tables: 0, sums: 0, keys: 0 };
+  const next = { ...NO_ROOM };
   return requests.map(({ task, request }) => {
     const room = { ...next };
     next.tables += request.room.tables;
     next.sums += request.room.sums;
     next.keys += request.room.keys;
+    next.lists += request.room.lists;
     return { task, request, room };
   });
 }
@@ -47,17 +48,19 @@ export async function performLooks(
   { sources, statistics }: LookSources,
   placed: readonly PlacedRequest[],
 ): Promise<{ findings: readonly Finding[]; results: LookResult[] }> {
-  const end = { tables: 0, sums: 0, keys: 0 };
+  const end = { ...NO_ROOM };
   for (const { request, room } of placed) {
     end.tables = Math.max(end.tables, room.tables + request.room.tables);
     end.sums = Math.max(end.sums, room.sums + request.room.sums);
     end.keys = Math.max(end.keys, room.keys + request.room.keys);
+    end.lists = Math.max(end.lists, room.lists + request.room.lists);
   }
   const buffers = {
     tables: new Uint32Array(shared(end.tables * 4)),
     lock: new Int32Array(shared(4)),
     sums: new Float64Array(shared(end.sums * 8)),
     keys: new Uint32Array(shared(end.keys * 4)),
+    lists: new Uint16Array(shared(end.lists * 2)),
   };
   const tasks: LookTask[] = [];
   let firstUnit = 0;
@@ -86,6 +89,7 @@ export async function performLooks(
       tables: buffers.tables.subarray(room.tables, room.tables + request.room.tables),
       sums: buffers.sums.subarray(room.sums, room.sums + request.room.sums),
       keys: buffers.keys.subarray(room.keys, room.keys + request.room.keys),
+      lists: buffers.lists.subarray(room.lists, room.lists + request.room.lists),
     })),
   };
 }

@@ -28,6 +28,8 @@ export interface Bench {
   readonly tables: number;
   /** Room for the keys of a block. */
   readonly keyTable: number;
+  /** Lists of lower halves of the current unit: UNIT_ELEMENTS (u16) for each input and border, and how many there are. */
+  readonly gathered: { readonly address: number; readonly counts: number[] };
   /** Bytes of the kernels' memory. */
   bytes(pointer: number, length: number): Uint8Array;
 }
@@ -80,6 +82,36 @@ function keys(bench: Bench, block: Block, look: LookOf<'keys'>): void {
       look.keysAt + use * block.task.count + block.start + block.at,
     );
   }
+}
+
+function gather(bench: Bench, block: Block, look: LookOf<'gather'>): void {
+  const { address, counts } = bench.gathered;
+  for (const [use, vector] of measured(bench, block, look.stage)) {
+    (look.highs[use] ?? []).forEach((high, index) => {
+      const list = use * LOW_TABLES + index;
+      const have = counts[list] ?? 0;
+      counts[list] = have + bench.vectors.v.gatherLow(vector, block.size, high, address + (list * UNIT_ELEMENTS + have) * 2);
+    });
+  }
+}
+
+/** Leaves what a unit gathered in the shared lists. */
+export function leaveGathered({ gathered, buffers, bytes }: Bench, task: TensorTask, unit: number, look: LookOf<'gather'>): void {
+  const units = Math.ceil(task.count / UNIT_ELEMENTS);
+  const entries = task.uses.length * LOW_TABLES;
+  look.lists.forEach((lists, use) => {
+    lists.forEach((first, index) => {
+      const list = use * LOW_TABLES + index;
+      const count = gathered.counts[list] ?? 0;
+      gathered.counts[list] = 0;
+      const at = Atomics.add(buffers.keys, look.keysAt + list, count);
+      const own = bytes(gathered.address + list * UNIT_ELEMENTS * 2, count * 2);
+      buffers.lists.set(new Uint16Array(own.buffer, own.byteOffset, count), first + at);
+      const entry = look.keysAt + entries + (list * units + unit) * 2;
+      buffers.keys[entry] = at;
+      buffers.keys[entry + 1] = count;
+    });
+  });
 }
 
 function ties(bench: Bench, block: Block, look: LookOf<'ties'>): void {
@@ -150,6 +182,8 @@ export function observe(bench: Bench, block: Block, look: Look): void {
       return high(bench, block, look);
     case 'low':
       return low(bench, block, look);
+    case 'gather':
+      return gather(bench, block, look);
     case 'keys':
       return keys(bench, block, look);
     case 'ties':

@@ -60,6 +60,17 @@ export type Look =
   | { readonly kind: 'high'; readonly stage: number; readonly tables: number }
   /** Counts the lower halves of those with the given upper halves: up to two an input. */
   | { readonly kind: 'low'; readonly stage: number; readonly tables: number; readonly highs: readonly (readonly number[])[] }
+  /**
+   * Lower halves of those with the given upper halves, unit by unit. From `keysAt` on: for each input and border a count of what is there;
+   * then for each input, border and unit where its first one stands and how many they are. Lists begin at `lists` and have the given room.
+   */
+  | {
+      readonly kind: 'gather';
+      readonly stage: number;
+      readonly keysAt: number;
+      readonly highs: readonly (readonly number[])[];
+      readonly lists: readonly (readonly number[])[];
+    }
   /** For small tensors: all magnitudes, in the order of the elements. */
   | { readonly kind: 'keys'; readonly stage: number; readonly keysAt: number }
   /** For each unit and input how many elements have the magnitude of the band's borders. */
@@ -91,4 +102,5 @@ export interface LookBuffers {
   /** Each entry belongs to one unit, which one thread does. */
   readonly sums: Float64Array;
   readonly keys: Uint32Array;
+  readonly lists: Uint16Array;
 }

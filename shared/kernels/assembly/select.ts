@@ -57,6 +57,30 @@ import { fourKeys, keyAt } from './vectors';
   for (; i < count; i++, a += sizeof<T>()) bumpLow<T>(a, high, table);
 }
 
+@inline function gatherLow<T>(a: usize, count: i32, high: i32, to: usize): i32 {
+  const highs = i32x4.splat(high);
+  const first = to;
+  let i = 0;
+  for (; i + 8 <= count; i += 8, a += 8 * sizeof<T>()) {
+    const e0 = i32x4.eq(i32x4.shr_u(fourKeys<T>(a), 16), highs);
+    const e1 = i32x4.eq(i32x4.shr_u(fourKeys<T>(a + 4 * sizeof<T>()), 16), highs);
+    if (!v128.any_true(v128.or(e0, e1))) continue;
+    let hits = i32x4.bitmask(e0) | (i32x4.bitmask(e1) << 4);
+    while (hits != 0) {
+      store<u16>(to, keyAt<T>(a + <usize>ctz(hits) * sizeof<T>()));
+      to += 2;
+      hits &= hits - 1;
+    }
+  }
+  for (; i < count; i++, a += sizeof<T>()) {
+    const key = keyAt<T>(a);
+    if (key >>> 16 != high) continue;
+    store<u16>(to, key);
+    to += 2;
+  }
+  return <i32>((to - first) >> 1);
+}
+
 @inline function countKey<T>(a: usize, count: i32, key: i32): i32 {
   const keys = i32x4.splat(key);
   let lanes = i32x4.splat(0);
@@ -92,4 +116,13 @@ export function countKey32(a: usize, count: i32, key: i32): i32 {
 
 export function countKey64(a: usize, count: i32, key: i32): i32 {
   return countKey<f64>(a, count, key);
+}
+
+/** Writes key & 0xffff (u16) of the elements with key >>> 16 == high, in their order. Returns how many. */
+export function gatherLow32(a: usize, count: i32, high: i32, to: usize): i32 {
+  return gatherLow<f32>(a, count, high, to);
+}
+
+export function gatherLow64(a: usize, count: i32, high: i32, to: usize): i32 {
+  return gatherLow<f64>(a, count, high, to);
 }
