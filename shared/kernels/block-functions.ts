@@ -56,8 +56,8 @@ interface Paired {
   histogramHigh(a: number, count: number, table: number): void;
   /** table[key & 0xffff] += 1 where key >>> 16 == high. */
   histogramLow(a: number, count: number, high: number, table: number): void;
-  /** Writes key & 0xffff (u16) of the elements where key >>> 16 == high, in their order; returns how many. */
-  gatherLow(a: number, count: number, high: number, to: number): number;
+  /** Writes the keys in [low, high] (u32) in their order; leaves at `found` (two u32) how many they are and how many are smaller. */
+  gatherKeys(a: number, count: number, low: number, high: number, to: number, found: number): void;
   countKey(a: number, count: number, key: number): number;
   /**
    * Zeroes what lies outside a band of keys. Kept: low < key < high; key == low with a running number (among those) in [lowFrom, lowTo); key == high with a
@@ -180,7 +180,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
       signBalance: run.signBalance32,
       histogramHigh: run.histogramHigh32,
       histogramLow: run.histogramLow32,
-      gatherLow: run.gatherLow32,
+      gatherKeys: run.gatherKeys32,
     countKey: run.countKey32,
       keepBand: run.keepBand32,
       keysOf: run.keysOf32,
@@ -222,7 +222,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
       signBalance: run.signBalance64,
     histogramHigh: run.histogramHigh64,
     histogramLow: run.histogramLow64,
-    gatherLow: run.gatherLow64,
+    gatherKeys: run.gatherKeys64,
     countKey: run.countKey64,
     keepBand: run.keepBand64,
     keysOf: run.keysOf64,

@@ -35,7 +35,6 @@ export function placeRequests(requests: readonly { task: TensorTask; request: Lo
     next.tables += request.room.tables;
     next.sums += request.room.sums;
     next.keys += request.room.keys;
-    next.lists += request.room.lists;
     return { task, request, room };
   });
 }
@@ -53,14 +52,12 @@ export async function performLooks(
     end.tables = Math.max(end.tables, room.tables + request.room.tables);
     end.sums = Math.max(end.sums, room.sums + request.room.sums);
     end.keys = Math.max(end.keys, room.keys + request.room.keys);
-    end.lists = Math.max(end.lists, room.lists + request.room.lists);
   }
   const buffers = {
     tables: new Uint32Array(shared(end.tables * 4)),
     lock: new Int32Array(shared(4)),
     sums: new Float64Array(shared(end.sums * 8)),
     keys: new Uint32Array(shared(end.keys * 4)),
-    lists: new Uint16Array(shared(end.lists * 2)),
   };
   const tasks: LookTask[] = [];
   let firstUnit = 0;
@@ -89,7 +86,6 @@ export async function performLooks(
       tables: buffers.tables.subarray(room.tables, room.tables + request.room.tables),
       sums: buffers.sums.subarray(room.sums, room.sums + request.room.sums),
       keys: buffers.keys.subarray(room.keys, room.keys + request.room.keys),
-      lists: buffers.lists.subarray(room.lists, room.lists + request.room.lists),
     })),
   };
 }
