@@ -36,12 +36,12 @@ async function expectReference(rule: RuleCase, run: Run, as: Run = run): Promise
   else expect(disagreements(rule, toRequest(rule, as), right, await merge(rule, run), run.kind).slice(0, 5)).toEqual([]);
 }
 
-const named = (rules: readonly RuleCase[]) => rules.map((rule) => ({ name: nameOf(rule), rule }));
+const named = (rules: readonly RuleCase[]) => rules.map((rule) => [nameOf(rule), rule] as const);
 
 describe('gives what its reference gives', () => {
-  it.each(named(RULE_CASES).flatMap(({ name, rule }) => rule.kinds.map((kind) => ({ name, rule, kind }))))(
-    '$name, $kind numbers',
-    async ({ rule, kind }) => {
+  it.each(named(RULE_CASES).flatMap(([name, rule]) => rule.kinds.map((kind) => [name, kind, rule] as const)))(
+    '%s, %s numbers',
+    async (_name, kind, rule) => {
       await fc.assert(
         fc.asyncProperty(randomRun(rule, kind), (run) => expectReference(rule, run)),
         { numRuns: 12 },
@@ -51,7 +51,7 @@ describe('gives what its reference gives', () => {
 });
 
 describe('gives a model back for copies of it', () => {
-  it.each(named(RULE_CASES.filter((rule) => rule.copies !== undefined)))('$name', async ({ rule }) => {
+  it.each(named(RULE_CASES.filter((rule) => rule.copies !== undefined)))('%s', async (_name, rule) => {
     const { parameters = {}, beside = {} } = rule.copies ?? {};
     const [fewest, most] = rule.counts;
     await fc.assert(
@@ -77,7 +77,7 @@ describe('gives a model back for copies of it', () => {
 });
 
 describe('does not depend on the order of the models', () => {
-  it.each(named(RULE_CASES.filter((rule) => rule.symmetric && rule.counts[1] > 1)))('$name', async ({ rule }) => {
+  it.each(named(RULE_CASES.filter((rule) => rule.symmetric && rule.counts[1] > 1)))('%s', async (_name, rule) => {
     await fc.assert(
       fc.asyncProperty(
         randomRun(rule, 'wide').chain((run) => {
@@ -96,14 +96,15 @@ function timesPowerOfTwo({ base, models }: RandomModels, exponent: number): Rand
     Object.fromEntries(
       Object.entries(model).map(([name, tensor]) => {
         if ('bytes' in tensor) throw new Error('a tensor of bytes has no numbers');
-        return [name, { ...tensor, values: (tensor.values ?? []).map((value) => value * factor) }];
+        const { dtype, shape = [], values = [] } = tensor;
+        return [name, { dtype, shape, values: values.map((value) => value * factor) }];
       }),
     );
   return { base: scale(base, 0), models: models.map((model) => scale(model, 2 ** exponent)) };
 }
 
 describe('scales with the task vectors, bit for bit', () => {
-  it.each(named(RULE_CASES.filter((rule) => rule.homogeneous)))('$name', async ({ rule }) => {
+  it.each(named(RULE_CASES.filter((rule) => rule.homogeneous)))('%s', async (_name, rule) => {
     await fc.assert(
       fc.asyncProperty(
         randomRun(rule, 'wide').chain((run) =>

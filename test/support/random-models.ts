@@ -44,6 +44,11 @@ const gridStep = (next: () => number, spread: number): number => Math.round((nex
 /** Near to normal, of deviation about 0.6. */
 const bell = (next: () => number): number => next() + next() + next() + next() - 2;
 
+function storedAs(dtype: MergeDType, dimensions: readonly number[], values: readonly number[]): Values {
+  const bits = values.map((value) => encode(dtype, value));
+  return { dtype, shape: dimensions, bits, values: bits.map((one) => decode(dtype, one)) };
+}
+
 interface Plan {
   readonly kind: Kind;
   readonly seed: number;
@@ -58,7 +63,7 @@ function build({ kind, seed, shapes, dtypes }: Plan): RandomModels {
   const bases = shapes.map((one, index): Values => {
     const values = Array.from({ length: elementCount(one) ?? 0 }, () => (kind === 'grid' ? gridStep(next, 48) : bell(next)));
     const stored = baseDtypes[index] ?? 'F32';
-    return { dtype: stored, shape: one, values: values.map((value) => decode(stored, encode(stored, value))) };
+    return storedAs(stored, one, values);
   });
   const nameAll = (tensors: readonly Values[]): Model => Object.fromEntries(tensors.map((tensor, index) => [NAMES[index] ?? '', tensor]));
   const models = others.map((own) =>
@@ -69,7 +74,7 @@ function build({ kind, seed, shapes, dtypes }: Plan): RandomModels {
           if (next() < 0.15) return value;
           return value + (kind === 'grid' ? gridStep(next, 32) : bell(next) * 0.3);
         });
-        return { dtype: stored, shape: base.shape ?? [], values: values.map((value) => decode(stored, encode(stored, value))) };
+        return storedAs(stored, base.shape ?? [], values);
       }),
     ),
   );
