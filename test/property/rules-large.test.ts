@@ -19,7 +19,7 @@ afterAll(() => Promise.all(pools.map((pool) => pool.close())));
 
 const SEED = 20_260;
 
-const modelsOf = new Map([1, 2, 3, 5].map((count) => [count, largeModels(count, SEED)]));
+const modelsOf = new Map([1, 2, 3, 4, 5].map((count) => [count, largeModels(count, SEED)]));
 
 describe.each(RULE_CASES.map((rule, index) => [nameOf(rule), rule, index] as const))('%s', (_name, rule, index) => {
   const count = Math.min(rule.counts[1], Math.max(rule.counts[0], 3));
