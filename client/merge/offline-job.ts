@@ -7,6 +7,7 @@ import type { MergePlan } from '../../shared/merge/types.js';
 import { parseRecipe } from '../../shared/recipe/parse-recipe.js';
 import type { Recipe } from '../../shared/recipe/recipe.js';
 import type { WorkerPool } from '../../shared/workers/pool.js';
+import { withDigests } from './digest-models.js';
 import type { OfflineMergeOptions, OfflineMergeReport } from './merge-offline.js';
 import { type OpenedModels, openModels } from './open-models.js';
 import { type OutputFiles, prepareOutputFiles, readConfig } from './output-files.js';
@@ -19,12 +20,24 @@ export interface OfflinePlan {
   readonly warnings: readonly string[];
 }
 
-/** Everything but the merge itself; nothing is written. @throws whatever is wrong with recipe or models */
-export async function planOffline(options: OfflineMergeOptions): Promise<OfflinePlan> {
+/** Stands for the digests of models that are only planned to be merged. */
+const UNREAD = '0'.repeat(64);
+
+/**
+ * Everything but the merge itself; nothing is written. @throws whatever is wrong with recipe or models
+ * @param only whether to plan and no more: then no weights are read
+ */
+export async function planOffline(options: OfflineMergeOptions, only: boolean): Promise<OfflinePlan> {
   const parsed = parseRecipe(options.recipeText, { fileName: options.recipePath });
   const recipe = options.seed === undefined ? parsed : { ...parsed, seed: options.seed };
   const models = await openModels(recipe);
-  const { base, inputs } = models;
+  const { base } = models;
+  const random = recipe.rule.transforms.some((step) => step === 'drop' || step === 'della');
+  const inputs = !random
+    ? models.inputs
+    : only
+      ? models.inputs.map((input) => ({ ...input, weightsDigest: UNREAD }))
+      : await withDigests(models.inputs, options);
   const configText = await readConfig(models);
   const numHiddenLayers = configText === undefined ? undefined : numHiddenLayersOf(configText);
   const outputs = outputTensors({ recipe, base, inputs, models: models.models, numHiddenLayers });
@@ -36,7 +49,7 @@ export async function planOffline(options: OfflineMergeOptions): Promise<Offline
 }
 
 export async function runOfflineJob(options: OfflineMergeOptions, pool: WorkerPool): Promise<OfflineMergeReport> {
-  const { recipe, models, plan, files, warnings } = await planOffline(options);
+  const { recipe, models, plan, files, warnings } = await planOffline(options, false);
   for (const warning of warnings) options.onWarning?.(warning);
   const outcome = await runMerge(plan, {
     outputDir: options.outDir,

@@ -10,7 +10,7 @@ import { createParameterReader, type ParameterPlace } from '../recipe/evaluate.j
 import { layerPositions } from '../recipe/layers.js';
 import type { Recipe } from '../recipe/recipe.js';
 import type { OutputRequest } from './merge-part.js';
-import { type OutputTensor, outputTensors } from './output-tensors.js';
+import { type OutputTensor, type OutputTensors, outputTensors } from './output-tensors.js';
 import { lambdaOf, modelMeasurement } from './plan-model.js';
 import type { Merged } from './plan-sum.js';
 import { planTensor } from './plan-tensor.js';
@@ -19,6 +19,8 @@ import { totalsOf } from './totals.js';
 import type { MergeInput, MergePlan, PlannedUse } from './types.js';
 
 export interface PlanRequest extends OutputRequest {
+  /** Found before, from the same request. */
+  readonly outputs?: OutputTensors | undefined;
   readonly shardSizeBytes?: number | undefined;
 }
 
@@ -90,7 +92,7 @@ export function planMerge(request: PlanRequest): MergePlan {
       fix: 'Add base_model.',
     });
   }
-  const outputs = outputTensors({ ...request, inputs });
+  const outputs = request.outputs ?? outputTensors({ ...request, inputs });
   const names = outputs.tensors.map((output) => output.name);
   const read = createParameterReader(
     recipe,
@@ -140,8 +142,6 @@ export function planMerge(request: PlanRequest): MergePlan {
     ...layout,
     warnings: [...outputs.warnings, ...dtypeWarnings(recipe, stored), ...absentContributors(recipe, inputs)],
     model,
-    layersFrom: outputs.layersFrom,
-    vocabularyRows: outputs.vocabularyRows,
     totals: totalsOf({ tensors: layout.tensors, shards: layout.shards, model }),
     dtype: stored.size === 1 ? onlyDtype : undefined,
   };

@@ -105,9 +105,6 @@ export interface MergePlan {
   readonly indexText?: string | undefined;
   readonly warnings: readonly string[];
   readonly model?: ModelMeasurement | undefined;
-  /** See OutputTensors. */
-  readonly layersFrom?: readonly number[] | undefined;
-  readonly vocabularyRows?: number | undefined;
   readonly totals: PlanTotals;
   /** Storage dtype of the merged tensors, or undefined when they differ. */
   readonly dtype?: DType | undefined;

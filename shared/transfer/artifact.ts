@@ -10,8 +10,9 @@ import type { TensorInfo } from '../formats/tensor.js';
 import { ArtifactKind } from '../generated/tributary/v1/common.js';
 import { Manifest, type ManifestFile } from '../generated/tributary/v1/manifest.js';
 import type { ContributionKind } from '../merge/types.js';
-import { fromHex, toHex } from '../util/hex.js';
+import { toHex } from '../util/hex.js';
 import { type ByteRange, cutRange, DIGEST_BYTES } from './chunk-layout.js';
+import { weightsDigestOf } from './weights-digest.js';
 
 const FORMAT_VERSION = 1;
 
@@ -168,16 +169,6 @@ export function uniqueChunks(artifact: Artifact): Map<string, number> {
   const chunks = new Map<string, number>();
   for (const file of artifact.files) for (const chunk of file.chunks) chunks.set(chunk.digest, chunk.length);
   return chunks;
-}
-
-function weightsDigestOf(tensors: ReadonlyMap<string, ArtifactTensor>): string {
-  const hash = createHash('sha256');
-  for (const name of [...tensors.keys()].sort(compareStrings)) {
-    const tensor = tensors.get(name) as ArtifactTensor;
-    hash.update(`${JSON.stringify([tensor.name, tensor.dtype, tensor.shape])}\n`);
-    for (const chunk of tensor.chunks) hash.update(fromHex(chunk.digest));
-  }
-  return hash.digest('hex');
 }
 
 function parseHeader(where: string, fileSizeBytes: number, header: Uint8Array): ReturnType<typeof parseSafetensorsHeader> {
