@@ -2,12 +2,13 @@
 import { numHiddenLayersOf } from '../../shared/merge/model-config.js';
 import { outputTensors } from '../../shared/merge/output-tensors.js';
 import { planMerge } from '../../shared/merge/plan.js';
+import { drawsAtRandom } from '../../shared/merge/plan-program.js';
 import { runMerge } from '../../shared/merge/run-merge.js';
-import type { MergePlan } from '../../shared/merge/types.js';
+import type { MergeInput, MergePlan } from '../../shared/merge/types.js';
 import { parseRecipe } from '../../shared/recipe/parse-recipe.js';
 import type { Recipe } from '../../shared/recipe/recipe.js';
+import { weightsDigestOf } from '../../shared/transfer/weights-digest.js';
 import type { WorkerPool } from '../../shared/workers/pool.js';
-import { withDigests } from './digest-models.js';
 import type { OfflineMergeOptions, OfflineMergeReport } from './merge-offline.js';
 import { type OpenedModels, openModels } from './open-models.js';
 import { type OutputFiles, prepareOutputFiles, readConfig } from './output-files.js';
@@ -20,36 +21,40 @@ export interface OfflinePlan {
   readonly warnings: readonly string[];
 }
 
-/** Stands for the digests of models that are only planned to be merged. */
-const UNREAD = '0'.repeat(64);
-
 /**
- * Everything but the merge itself; nothing is written. @throws whatever is wrong with recipe or models
- * @param only whether to plan and no more: then no weights are read
+ * Random masks depend on what the weights are, so that a round and an offline merge of the same contributions drop the same elements.
+ * Without threads to hash with, a plan is made to be looked at, and any digest will do.
  */
-export async function planOffline(options: OfflineMergeOptions, only: boolean): Promise<OfflinePlan> {
+async function withDigests(
+  inputs: readonly MergeInput[],
+  pool: WorkerPool | undefined,
+  signal: AbortSignal | undefined,
+): Promise<MergeInput[]> {
+  const digested: MergeInput[] = [];
+  for (const input of inputs)
+    digested.push({ ...input, weightsDigest: pool === undefined ? '' : await weightsDigestOf(input.tensors, pool, signal) });
+  return digested;
+}
+
+/** Everything but the merge itself; nothing is written. @throws whatever is wrong with recipe or models */
+export async function planOffline(options: OfflineMergeOptions, pool?: WorkerPool): Promise<OfflinePlan> {
   const parsed = parseRecipe(options.recipeText, { fileName: options.recipePath });
   const recipe = options.seed === undefined ? parsed : { ...parsed, seed: options.seed };
   const models = await openModels(recipe);
-  const { base } = models;
-  const random = recipe.rule.transforms.some((step) => step === 'drop' || step === 'della');
-  const inputs = !random
-    ? models.inputs
-    : only
-      ? models.inputs.map((input) => ({ ...input, weightsDigest: UNREAD }))
-      : await withDigests(models.inputs, options);
+  const { base, inputs } = models;
   const configText = await readConfig(models);
   const numHiddenLayers = configText === undefined ? undefined : numHiddenLayersOf(configText);
   const outputs = outputTensors({ recipe, base, inputs, models: models.models, numHiddenLayers });
   const { layersFrom, vocabularyRows } = outputs;
   const files = await prepareOutputFiles(options, recipe, models, configText, { layersFrom, vocabularyRows });
-  const plan = planMerge({ recipe, base, inputs, outputs, numHiddenLayers, shardSizeBytes: options.shardSizeBytes });
+  const drawn = drawsAtRandom(recipe) ? await withDigests(inputs, pool, options.signal) : inputs;
+  const plan = planMerge({ recipe, base, inputs: drawn, outputs, numHiddenLayers, shardSizeBytes: options.shardSizeBytes });
   const warnings = [...recipe.warnings, ...models.warnings, ...files.warnings, ...plan.warnings];
   return { recipe, models, plan, files, warnings };
 }
 
 export async function runOfflineJob(options: OfflineMergeOptions, pool: WorkerPool): Promise<OfflineMergeReport> {
-  const { recipe, models, plan, files, warnings } = await planOffline(options, false);
+  const { recipe, models, plan, files, warnings } = await planOffline(options, pool);
   for (const warning of warnings) options.onWarning?.(warning);
   const outcome = await runMerge(plan, {
     outputDir: options.outDir,

@@ -43,6 +43,7 @@ export async function mergeRound(merge: RoundMerge): Promise<{ readBytes: number
         name: row.contributor,
         kind: row.kind,
         tensors,
+        weightsDigest: row.weights_digest,
         samples: override?.samples ?? row.samples ?? undefined,
         steps: override?.steps ?? row.steps ?? undefined,
         parameters: override?.parameters,

@@ -130,11 +130,11 @@ interface Paired {
 /** Primitives that know no precision. */
 interface Unpaired {
   /** Zeroes exactly that many bytes. */
-  clear(a: number, sizeBytes: number): void;
+  readonly clear: (a: number, sizeBytes: number) => void;
   /** Philox4x32-10 words of `count` elements from index `start` (a multiple of 4) on; up to 15 words more are written. */
-  randomWords(to: number, count: number, start: number, keyLo: number, keyHi: number): void;
+  readonly randomWords: (to: number, count: number, start: number, keyLo: number, keyHi: number) => void;
   /** Rank of every u32 key, 0 the smallest, ties by index; `scratch`: 16 bytes an element; count up to 2^24. */
-  ranks(keys: number, count: number, scratch: number, to: number): void;
+  readonly ranks: (keys: number, count: number, scratch: number, to: number) => void;
 }
 
 type Suffixed<Suffix extends string> = { [Name in keyof Paired as `${Name}${Suffix}`]: Paired[Name] };
@@ -142,7 +142,7 @@ type Suffixed<Suffix extends string> = { [Name in keyof Paired as `${Name}${Suff
 /** The block primitives as they are exported. */
 export interface BlockFunctions extends Suffixed<'32'>, Suffixed<'64'>, Unpaired {
   /** In place, to the nearest value of the dtype, ties to even; F32 does nothing. */
-  round32(a: number, dtype: number, count: number): void;
+  readonly round32: (a: number, dtype: number, count: number) => void;
 }
 
 /** The primitives of one precision, without the number in their names. */
@@ -150,7 +150,7 @@ export interface VectorFunctions extends Paired, Unpaired {
   /** Bytes of one number. */
   readonly sizeBytes: 4 | 8;
   /** As round32; does nothing for f64. */
-  round(a: number, dtype: number, count: number): void;
+  readonly round: (a: number, dtype: number, count: number) => void;
 }
 
 export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): VectorFunctions {

@@ -6,6 +6,7 @@ import { HIGH_BINS, LOW_BINS, LOW_TABLES } from '../workers/looks.js';
 import { unitElementsOf } from '../workers/look-tiles.js';
 import { type Look, type ProgramStatistics, STATISTIC, type TensorTask } from '../workers/program-job.js';
 import { type Band, type Stage, UNIT_ELEMENTS } from './program.js';
+import { roundTo } from './rounding.js';
 import { type BandBorders, bandBorders, type Border, borderFrom, borderInSorted, borderPositions, EMPTY_BAND, placeOf } from './selection.js';
 
 /** Places in the shared buffers of a pass. */
@@ -204,10 +205,11 @@ export function* looksOf(of: TaskStatistics): Looks {
     room: { ...NO_ROOM, sums: Math.ceil(task.count / UNIT_ELEMENTS) * step },
     look: (at) => ({ kind: 'energy', sumsAt: at.sums }),
   };
-  const energies = task.uses.map((_, use) => total(sums, use, step) / task.count);
-  const all = energies.reduce((sum, one) => sum + one, 0);
+  const held = (value: number): number => roundTo(task.program.rounding, value);
+  const energies = task.uses.map((_, use) => held(total(sums, use, step) / task.count));
+  const all = held(energies.reduce((sum, one) => sum + one, 0));
   const uniform = task.program.quirks ? all < combine.floor : all === 0;
   energies.forEach((one, use) => {
-    statistics.numbers[numberIndex(task, stages.length, use, STATISTIC.factor)] = uniform ? 1 / step : one / all;
+    statistics.numbers[numberIndex(task, stages.length, use, STATISTIC.factor)] = held(uniform ? 1 / step : one / all);
   });
 }

@@ -159,7 +159,7 @@ export function combineOf(request: ProgramRequest): Combine | undefined {
         kind: 'consensus',
         weights: weights(),
         weighted: !paper,
-        divide: paper ? 'count' : normalize() ? 'weights' : 'no',
+        divide: !normalize() ? 'no' : paper ? 'count' : 'weights',
         zero: paper ? 'majority' : 'plus',
       };
     }
@@ -188,6 +188,7 @@ export function combineOf(request: ProgramRequest): Combine | undefined {
     case 'arcee_fusion':
       throw new TributaryError('RECIPE_UNSUPPORTED', { what: `${recipe.method} cannot be merged in this version`, where: recipe.fileName });
     case 'passthrough':
+      return { kind: 'sum', weights: inputs.map(({ participant }) => values.model('scale', participant)), normalize: false };
     case 'slerp':
     case 'multislerp':
     case 'karcher':

@@ -32,8 +32,13 @@ export interface TensorRequest {
 
 type Planned = Pick<PlannedTensor, 'uses' | 'base' | 'divisor' | 'lambda' | 'plusBase' | 'program' | 'pending'>;
 
-function termsOf({ sources, inputs }: TensorRequest, coefficient: (input: number) => number): SumTerm[] {
-  return sources.map(({ input, tensor }) => ({ input, tensor, full: inputs[input]?.kind !== 'delta', coefficient: coefficient(input) }));
+function termsOf({ sources, inputs }: TensorRequest, coefficient: (input: number, place: number) => number): SumTerm[] {
+  return sources.map(({ input, tensor }, place) => ({
+    input,
+    tensor,
+    full: inputs[input]?.kind !== 'delta',
+    coefficient: coefficient(input, place),
+  }));
 }
 
 /** Uses of a sum that is not known yet: those that will be measured or added up, so that their bytes are counted. */
@@ -79,7 +84,7 @@ function scaleOf({ recipe, values }: TensorRequest): number | 'm_half' {
 
 /** A sum of vectors as they are: exact numerics, no stages. */
 function planWeightedSum(request: TensorRequest): Planned {
-  const { recipe, values, base, inputs, dtype, lambda, name, modelRule } = request;
+  const { recipe, values, base, sources, dtype, lambda, name, modelRule } = request;
   const { combine, of, weighting, transforms } = recipe.rule;
   if (combine === 'passthrough')
     return planSum({ of: 'weights', terms: termsOf(request, (input) => values.model('scale', input)), base, normalize: false, lambda }, dtype, name);
@@ -89,8 +94,13 @@ function planWeightedSum(request: TensorRequest): Planned {
     const terms = termsOf(request, (input) => (alone ? 1 : values.model('weight', input)));
     return planPending({ spec: { of, terms, base, normalize: combine !== 'sum' || (!alone && values.global('normalize') !== 0), lambda } });
   }
-  const { coefficients, normalize } = sumCoefficients(recipe, inputs, values, name);
-  const spec: SumSpec = { of, terms: termsOf(request, (input) => coefficients[input] ?? 0), base, normalize, lambda };
+  const { coefficients, normalize } = sumCoefficients(
+    recipe,
+    sources.map(({ input }) => input),
+    values,
+    name,
+  );
+  const spec: SumSpec = { of, terms: termsOf(request, (_, place) => coefficients[place] ?? 0), base, normalize, lambda };
   if (weighting === 'nan' && recipe.options.get('per') === 'tensor') {
     const rule: TensorRule = { kind: 'nan', scale: scaleOf(request) };
     const measures = recipe.options.get('norm') === 'task_vector' ? 'task_vectors' : 'weights';
@@ -114,7 +124,8 @@ export function planTensor(request: TensorRequest): Planned {
   const { combine, transforms, of } = recipe.rule;
   const onlyClips = transforms.every((step) => step === 'clip');
   const isSum = combine === 'sum' || combine === 'passthrough' || combine === 'krum' || combine === 'geometric_median';
-  if (isSum && onlyClips && (exact || combine !== 'sum' || transforms.length > 0)) return planWeightedSum(request);
+  const rounds = !exact && (combine === 'passthrough' || (combine === 'sum' && transforms.length === 0));
+  if (isSum && onlyClips && !rounds) return planWeightedSum(request);
   const programInputs = sources.map(({ input, tensor }): ProgramInput => {
     const one = inputs[input];
     return { participant: input, name: one?.name ?? '', tensorName: tensor.name, weightsDigest: one?.weightsDigest };

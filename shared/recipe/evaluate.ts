@@ -178,20 +178,19 @@ export interface TensorCoefficients {
   readonly coefficients: readonly number[];
   /** Whether the sum is to be divided by the sum of coefficients. */
   readonly normalize: boolean;
-  readonly lambda: number;
 }
 
 /** Below this mergekit takes a sum of weights for zero; we refuse where it would divide by one instead. */
 const SMALLEST_SUM = 1e-8;
 
-/** Coefficients of a weighted sum that need no norms. @throws RECIPE_INVALID when it would be divided by zero */
+/** Coefficients of a weighted sum that need no norms, of the participants that have the tensor. @throws RECIPE_INVALID when it would be divided by zero */
 export function sumCoefficients(
   recipe: Recipe,
-  participants: readonly Participant[],
+  participants: readonly number[],
   values: ParameterValues,
   tensorName: string,
 ): TensorCoefficients {
-  const coefficients = participants.map((_, index) => values.model('weight', index));
+  const coefficients = participants.map((participant) => values.model('weight', participant));
   const normalize = values.global('normalize') !== 0;
   const sum = coefficients.reduce((total, one) => total + one, 0);
   if (normalize && Math.abs(sum) < SMALLEST_SUM) {
@@ -200,5 +199,5 @@ export function sumCoefficients(
       fix: 'Set `normalize: false`, or other weights.',
     });
   }
-  return { coefficients, normalize, lambda: recipe.rule.post.includes('scale') ? values.global('lambda') : 1 };
+  return { coefficients, normalize };
 }

@@ -10,9 +10,9 @@ import type { TensorInfo } from '../formats/tensor.js';
 import { ArtifactKind } from '../generated/tributary/v1/common.js';
 import { Manifest, type ManifestFile } from '../generated/tributary/v1/manifest.js';
 import type { ContributionKind } from '../merge/types.js';
-import { toHex } from '../util/hex.js';
+import { fromHex, toHex } from '../util/hex.js';
 import { type ByteRange, cutRange, DIGEST_BYTES } from './chunk-layout.js';
-import { weightsDigestOf } from './weights-digest.js';
+import { compareStrings, digestOfWeights } from './weights-digest.js';
 
 const FORMAT_VERSION = 1;
 
@@ -120,7 +120,9 @@ export function decodeManifest(bytes: Uint8Array, where: string): Artifact {
     tensors,
     metadata,
     manifestDigest: createHash('sha256').update(bytes).digest('hex'),
-    weightsDigest: weightsDigestOf(tensors),
+    weightsDigest: digestOfWeights(
+      [...tensors.values()].map((tensor) => ({ info: tensor, chunkDigests: tensor.chunks.map((chunk) => fromHex(chunk.digest)) })),
+    ),
     totalBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0),
   };
 }
@@ -198,11 +200,6 @@ function invalid(where: string, what: string, more: { expected?: string; got?: s
     { what, where, expected: more.expected, got: more.got },
     more.cause === undefined ? undefined : { cause: more.cause },
   );
-}
-
-/** Code-unit order: the same everywhere, whatever the locale. */
-function compareStrings(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function concatBytes(parts: readonly Uint8Array[]): Uint8Array {

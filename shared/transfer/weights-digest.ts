@@ -1,24 +1,54 @@
-/** The name of a set of weights: the same for the same tensors, however they are cut into files. */
+/** The digest of a checkpoint's weights, wherever they lie: the same for a folder on disk, a push and a published model. */
 import { createHash } from 'node:crypto';
-import type { TensorInfo } from '../formats/tensor.js';
-import { fromHex } from '../util/hex.js';
+import type { Segment, TensorInfo, TensorMap } from '../formats/tensor.js';
+import { hashSegments } from '../merge/hash-segments.js';
+import type { WorkerPool } from '../workers/pool.js';
+import { cutRange } from './chunk-layout.js';
 
-export interface DigestedTensor extends TensorInfo {
-  /** In order, each of at most CHUNK_BYTES from the tensor's first byte; hex SHA-256. */
-  readonly chunks: readonly { readonly digest: string }[];
+/** Code-unit order: the same everywhere, whatever the locale. */
+export function compareStrings(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Hex SHA-256 over the tensors sorted by name: name, dtype, shape, chunk digests. */
-export function weightsDigestOf(tensors: ReadonlyMap<string, DigestedTensor>): string {
+/** Hex SHA-256 over the sorted tensors: name, dtype, shape, digests of their chunks. Independent of file layout. */
+export function digestOfWeights(tensors: readonly { readonly info: TensorInfo; readonly chunkDigests: readonly Uint8Array[] }[]): string {
   const hash = createHash('sha256');
-  for (const name of [...tensors.keys()].sort(compareStrings)) {
-    const tensor = tensors.get(name) as DigestedTensor;
-    hash.update(`${JSON.stringify([tensor.name, tensor.dtype, tensor.shape])}\n`);
-    for (const chunk of tensor.chunks) hash.update(fromHex(chunk.digest));
+  for (const { info, chunkDigests } of [...tensors].sort((a, b) => compareStrings(a.info.name, b.info.name))) {
+    hash.update(`${JSON.stringify([info.name, info.dtype, info.shape])}\n`);
+    for (const digest of chunkDigests) hash.update(digest);
   }
   return hash.digest('hex');
 }
 
-function compareStrings(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+/** The part of `segments` from `start` on, `length` bytes. */
+function slice(segments: readonly Segment[], start: number, length: number): Segment[] {
+  const parts: Segment[] = [];
+  let at = 0;
+  for (const { path, offset, length: size } of segments) {
+    const from = Math.max(start, at);
+    const to = Math.min(start + length, at + size);
+    if (from < to) parts.push({ path, offset: offset + from - at, length: to - from });
+    at += size;
+  }
+  return parts;
+}
+
+/** Reads and hashes all weights. @throws SAFETENSORS_TRUNCATED, IO_ERROR, INTERRUPTED */
+export async function weightsDigestOf(tensors: TensorMap, pool: WorkerPool, signal?: AbortSignal): Promise<string> {
+  const cut = [...tensors.values()].map((tensor) => ({
+    info: tensor,
+    chunks: cutRange(0, tensor.sizeBytes).map(({ offset, length }) => slice(tensor.segments, offset, length)),
+  }));
+  const digests = await hashSegments(
+    cut.flatMap(({ chunks }) => chunks),
+    { pool, signal },
+  );
+  let at = 0;
+  return digestOfWeights(
+    cut.map(({ info, chunks }) => {
+      const own = digests.slice(at, at + chunks.length);
+      at += chunks.length;
+      return { info, chunkDigests: own };
+    }),
+  );
 }

@@ -55,8 +55,10 @@ export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: P
       v.round(result, rounding, count);
     }
     if (!normalize) return;
-    const total = weights.reduce((all, one) => all + one, 0);
-    const divisor = rounding === 0 ? (program.precision === 32 ? Math.fround(total) : total) : vectors.roundNumber(total);
+    const divisor =
+      program.precision === 64
+        ? weights.reduce((all, one) => all + one, 0)
+        : vectors.roundNumber(weights.reduce((all, one) => Math.fround(all + Math.fround(one)), 0));
     v.divideBy(result, divisor, count);
     v.round(result, rounding, count);
   }

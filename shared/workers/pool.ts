@@ -101,6 +101,7 @@ export function startPool(threads: number, { callerHelps = false }: PoolOptions 
 
 async function runnerFor(job: Job): Promise<UnitRunner> {
   if (job.kind === 'merge') return (await import('./merge-tiles.js')).startTiles(job);
+  if (job.kind === 'hash') return (await import('./hash-sources.js')).startHashing(job);
   if (job.kind === 'look') return (await import('./look-tiles.js')).startLooks(job);
   throw new TributaryError('INTERNAL', { what: `the calling thread cannot help with ${job.kind}` });
 }

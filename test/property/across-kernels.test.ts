@@ -119,7 +119,8 @@ describe.each([32, 64] as const)('primitives across vectors in f%i', (precision)
         for (let index = 0; index < count; index++) {
           const got = sorted.map((vector) => vector[index] ?? Number.NaN);
           const expected = vectors.map((vector) => vector[index] ?? 0).sort((a, b) => a - b);
-          if (got.some((value, rank) => value !== expected[rank])) throw new Error(`element ${index}: ${got} for ${expected}`);
+          if (got.some((value, rank) => value !== expected[rank]))
+            throw new Error(`element ${index}: ${got.join()} for ${expected.join()}`);
           const negativeZeros = (values: readonly number[]) => values.filter((value) => Object.is(value, -0)).length;
           if (negativeZeros(got) !== negativeZeros(expected)) throw new Error(`element ${index} lost a zero's sign`);
         }

@@ -16,7 +16,7 @@ export function blockMemory(kernels: Kernels, precision: 32 | 64) {
     round: precision === 32 ? Math.fround : (value: number) => value,
     reserve,
     /** A vector with zeros behind its last element, as loads leave them. */
-    put(values: readonly number[]): number {
+    put: (values: readonly number[]): number => {
       const pointer = reserve(values.length * width + 64);
       kernels.bytes(pointer, values.length * width + 64).fill(0);
       const view = kernels.view();
@@ -25,13 +25,13 @@ export function blockMemory(kernels: Kernels, precision: 32 | 64) {
       );
       return pointer;
     },
-    get(pointer: number, count: number): number[] {
+    get: (pointer: number, count: number): number[] => {
       const view = kernels.view();
       return Array.from({ length: count }, (_, index) =>
         precision === 32 ? view.getFloat32(pointer + index * 4, true) : view.getFloat64(pointer + index * 8, true),
       );
     },
-    putWords(words: readonly number[]): number {
+    putWords: (words: readonly number[]): number => {
       const pointer = reserve(words.length * 4);
       const view = kernels.view();
       words.forEach((word, index) => {
@@ -39,11 +39,11 @@ export function blockMemory(kernels: Kernels, precision: 32 | 64) {
       });
       return pointer;
     },
-    getWords(pointer: number, count: number): number[] {
+    getWords: (pointer: number, count: number): number[] => {
       const view = kernels.view();
       return Array.from({ length: count }, (_, index) => view.getUint32(pointer + index * 4, true));
     },
-    putDoubles(values: readonly number[]): number {
+    putDoubles: (values: readonly number[]): number => {
       const pointer = reserve(values.length * 8);
       const view = kernels.view();
       values.forEach((value, index) => {
@@ -52,11 +52,9 @@ export function blockMemory(kernels: Kernels, precision: 32 | 64) {
       return pointer;
     },
     /** Bits of a mask, padding bits of the last byte included. */
-    getBits(pointer: number, count: number): number[] {
+    getBits: (pointer: number, count: number): number[] => {
       const bytes = kernels.bytes(pointer, Math.ceil(count / 8));
       return Array.from({ length: bytes.length * 8 }, (_, index) => ((bytes[index >> 3] ?? 0) >> (index & 7)) & 1);
     },
   };
 }
-
-export type BlockMemory = ReturnType<typeof blockMemory>;

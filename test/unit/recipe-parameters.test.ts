@@ -98,6 +98,6 @@ describe('createParameterReader', () => {
     const text = 'merge_method: linear\ncontributors: {a: {parameters: {weight: 1}}, b: {parameters: {weight: -1}}}';
     const participants = [{ name: 'a' }, { name: 'b' }];
     const values = reader(text, participants)({ name: 'x' });
-    await expectError('RECIPE_INVALID', () => sumCoefficients(parse(text), participants, values, 'x'));
+    await expectError('RECIPE_INVALID', () => sumCoefficients(parse(text), [...participants.keys()], values, 'x'));
   });
 });

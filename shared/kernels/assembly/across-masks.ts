@@ -1,4 +1,7 @@
-/** Masks of single inputs against a merged vector: consensus and TALL masks (arXiv 2405.07813), the unified vector and masks of EMR-Merging (arXiv 2405.17461). */
+/**
+ * Masks of single inputs against a merged vector: consensus and TALL masks (arXiv 2405.07813), the unified vector and masks of EMR-Merging
+ * (arXiv 2405.17461).
+ */
 import { bytesOf, eightBits, signs, vectorAt } from './vectors';
 
 /** Lanes where |v| > lambda |merged - v|. */

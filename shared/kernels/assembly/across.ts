@@ -72,8 +72,8 @@ import { bytesOf, signs, vectorAt, weightAt } from './vectors';
   for (let i: usize = 0; i < bytes; i += 16) {
     const x = v128.load(a + i);
     const y = v128.load(b + i);
-    const apart = v128.max<T>(v128.abs<T>(v128.sub<T>(x, y)), least);
-    const q = v128.min<T>(v128.max<T>(v128.div<T>(ts, apart), zero), one);
+    const apart = v128.pmax<T>(v128.abs<T>(v128.sub<T>(x, y)), least);
+    const q = v128.pmin<T>(v128.pmax<T>(v128.div<T>(ts, apart), zero), one);
     v128.store(out + i, v128.add<T>(v128.mul<T>(q, y), v128.mul<T>(v128.sub<T>(one, q), x)));
   }
 }

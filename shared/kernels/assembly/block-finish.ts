@@ -1,7 +1,7 @@
 /** Vectors into tensors: the merged vector is scaled, added to the base, rounded to the dtype that is written, and watched for infinities. */
-import { demote, F16, F32, high, infinityBits, low, roundBf16, roundHalf } from './lanes';
+import { demote, F16, F32, infinityBits, roundHalf } from './lanes';
 import { rounded, roundedTo } from './rounding';
-import { bytesOf } from './vectors';
+import { bytesOf, signs } from './vectors';
 
 @inline function roundBlock<D>(a: usize, bytes: usize): void {
   for (let i: usize = 0; i < bytes; i += 32) {
@@ -17,6 +17,11 @@ export function round32(a: usize, dtype: i32, count: i32): void {
   else roundBlock<u16>(a, bytesOf<f32>(count));
 }
 
+/** Finite numbers to bf16 in the upper halves; a NaN may become any number, which `finish` has told by then. */
+@inline function finiteBf16(v: v128): v128 {
+  return i32x4.add(i32x4.add(v, i32x4.splat(0x7fff)), v128.and(i32x4.shr_u(v, 16), i32x4.splat(1)));
+}
+
 @inline function storeEight<O>(to: usize, lower: v128, upper: v128): void {
   if (isFloat<O>()) {
     v128.store(to, lower);
@@ -24,40 +29,34 @@ export function round32(a: usize, dtype: i32, count: i32): void {
   } else if (isSigned<O>()) {
     v128.store(to, i16x8.narrow_i32x4_u(roundHalf(lower), roundHalf(upper)));
   } else {
-    v128.store(to, i16x8.narrow_i32x4_s(i32x4.shr_s(roundBf16(lower), 16), i32x4.shr_s(roundBf16(upper), 16)));
+    v128.store(to, i16x8.narrow_i32x4_s(i32x4.shr_s(finiteBf16(lower), 16), i32x4.shr_s(finiteBf16(upper), 16)));
   }
 }
 
-/** base + lambda v; where lambda v is zero, the base's bits. */
-@inline function finishLanes<T>(v: usize, base: usize, lambda: v128, scales: bool, plusBase: bool, rounding: i32): v128 {
-  let x = v128.load(v);
-  if (scales) x = v128.mul<T>(lambda, x);
-  if (sizeof<T>() == 4) x = roundedTo(x, rounding);
+/** base + lambda v; where lambda v is zero, the base's bits: -0 is added there, which is neutral for zeros of either sign. */
+@inline function finishLanes<T>(v: usize, base: usize, lambda: v128, plusBase: bool, rounds: bool, rounding: i32): v128 {
+  let x = v128.mul<T>(lambda, v128.load(v));
+  if (rounds) x = roundedTo(x, rounding);
   if (!plusBase) return x;
   const b = v128.load(base);
-  let sum = v128.add<T>(b, x);
-  if (sizeof<T>() == 4) sum = roundedTo(sum, rounding);
-  return v128.bitselect(b, sum, v128.eq<T>(x, v128.splat<T>(0)));
+  const zero = v128.eq<T>(x, v128.splat<T>(0));
+  const sum = v128.add<T>(b, v128.or(x, v128.and(zero, signs<T>())));
+  return rounds ? v128.bitselect(b, roundedTo(sum, rounding), zero) : sum;
 }
 
-function finishAs<T, O>(v: usize, base: usize, plusBase: bool, lambda: f64, rounding: i32, out: usize, count: i32): i32 {
+@inline function finishBlock<T, O>(v: usize, base: usize, plusBase: bool, lambda: f64, rounds: bool, rounding: i32, out: usize, count: i32): i32 {
   const absolute = i32x4.splat(0x7fffffff);
   const lambdas = v128.splat<T>(<T>lambda);
-  const scales = lambda != 1;
   let largest = i32x4.splat(0);
   for (let i = 0; i < count; i += 8) {
-    let lower: v128;
-    let upper: v128;
-    if (sizeof<T>() == 4) {
-      lower = finishLanes<T>(v, base, lambdas, scales, plusBase, rounding);
-      upper = finishLanes<T>(v + 16, base + 16, lambdas, scales, plusBase, rounding);
-    } else {
-      const a = finishLanes<T>(v, base, lambdas, scales, plusBase, 0);
-      const b = finishLanes<T>(v + 16, base + 16, lambdas, scales, plusBase, 0);
-      lower = demote(a, b);
-      const c = finishLanes<T>(v + 32, base + 32, lambdas, scales, plusBase, 0);
-      const d = finishLanes<T>(v + 48, base + 48, lambdas, scales, plusBase, 0);
-      upper = demote(c, d);
+    let lower = finishLanes<T>(v, base, lambdas, plusBase, rounds, rounding);
+    let upper = finishLanes<T>(v + 16, base + 16, lambdas, plusBase, rounds, rounding);
+    if (sizeof<T>() == 8) {
+      lower = demote(lower, upper);
+      upper = demote(
+        finishLanes<T>(v + 32, base + 32, lambdas, plusBase, rounds, rounding),
+        finishLanes<T>(v + 48, base + 48, lambdas, plusBase, rounds, rounding),
+      );
     }
     storeEight<O>(out, lower, upper);
     lower = v128.and(lower, absolute);
@@ -75,6 +74,15 @@ function finishAs<T, O>(v: usize, base: usize, plusBase: bool, lambda: f64, roun
   return v128.any_true(i32x4.ge_s(largest, i32x4.splat(infinityBits<O>()))) ? 1 : 0;
 }
 
+function finishAs<T, O>(v: usize, base: usize, plusBase: bool, lambda: f64, rounding: i32, out: usize, count: i32): i32 {
+  if (sizeof<T>() == 8 || rounding == F32) {
+    if (plusBase) return finishBlock<T, O>(v, base, true, lambda, false, F32, out, count);
+    return finishBlock<T, O>(v, base, false, lambda, false, F32, out, count);
+  }
+  if (plusBase) return finishBlock<T, O>(v, base, true, lambda, true, rounding, out, count);
+  return finishBlock<T, O>(v, base, false, lambda, true, rounding, out, count);
+}
+
 @inline function finish<T>(v: usize, base: usize, plusBase: bool, lambda: f64, rounding: i32, out: usize, dtype: i32, count: i32): i32 {
   if (dtype == F32) return finishAs<T, f32>(v, base, plusBase, lambda, rounding, out, count);
   if (dtype == F16) return finishAs<T, i16>(v, base, plusBase, lambda, rounding, out, count);
@@ -84,7 +92,7 @@ function finishAs<T, O>(v: usize, base: usize, plusBase: bool, lambda: f64, roun
 /**
  * out = narrow(base + lambda v), or narrow(lambda v) without `plusBase`. Where lambda v is zero, out has the base's bits, the sign of a zero included.
  *
- * @param lambda not multiplied by when exactly 1
+ * @param lambda 1 changes nothing
  * @param rounding dtype to round to after the product and after the sum; 0 rounds nothing
  * @returns 1 if a result is NaN or infinite, or rounds to infinity in the dtype; NaN bits are then unspecified
  */

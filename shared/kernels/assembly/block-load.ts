@@ -1,4 +1,7 @@
-/** Tensors into vectors: 16- and 32-bit floats widened in natural order, alone or against a base that is loaded already. All of it is exact but the one subtraction or addition. */
+/**
+ * Tensors into vectors: 16- and 32-bit floats widened in natural order, alone or against a base that is loaded already. All of it is exact but the
+ * one subtraction or addition.
+ */
 import { F16, F32, high, low, widenHalf } from './lanes';
 
 const PLAIN: i32 = 0;

@@ -58,18 +58,25 @@ const DOT: i32 = 2;
   return i32x4.extract_lane(lanes, 0) + i32x4.extract_lane(lanes, 1) + i32x4.extract_lane(lanes, 2) + i32x4.extract_lane(lanes, 3);
 }
 
+/** Bits of magnitudes order them as integers; in f64 there is no such maximum, and the comparing one serves. */
 @inline function maxAbs<T>(a: usize, count: i32): f64 {
-  let largest = v128.splat<T>(0);
-  let other = v128.splat<T>(0);
   const end = a + bytesOf<T>(count);
-  for (; a < end; a += 32) {
-    largest = v128.max<T>(largest, v128.abs<T>(v128.load(a)));
-    other = v128.max<T>(other, v128.abs<T>(v128.load(a, 16)));
+  if (sizeof<T>() == 4) {
+    const absolute = i32x4.splat(0x7fffffff);
+    let largest = i32x4.splat(0);
+    for (; a < end; a += 32) {
+      largest = i32x4.max_s(largest, v128.and(v128.load(a), absolute));
+      largest = i32x4.max_s(largest, v128.and(v128.load(a, 16), absolute));
+    }
+    largest = i32x4.max_s(largest, v128.shuffle<i32>(largest, largest, 2, 3, 0, 1));
+    return <f64>reinterpret<f32>(max(i32x4.extract_lane(largest, 0), i32x4.extract_lane(largest, 1)));
   }
-  largest = v128.max<T>(largest, other);
-  if (sizeof<T>() == 8) return max(f64x2.extract_lane(largest, 0), f64x2.extract_lane(largest, 1));
-  const pairs = v128.max<T>(largest, v128.shuffle<f32>(largest, largest, 2, 3, 0, 1));
-  return <f64>max(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
+  let largest = f64x2.splat(0);
+  for (; a < end; a += 32) {
+    largest = f64x2.pmax(largest, f64x2.abs(v128.load(a)));
+    largest = f64x2.pmax(largest, f64x2.abs(v128.load(a, 16)));
+  }
+  return max(f64x2.extract_lane(largest, 0), f64x2.extract_lane(largest, 1));
 }
 
 /** Sum of |a_i|. */
@@ -108,7 +115,7 @@ export function countNonZero64(a: usize, count: i32): i32 {
   return countNonZero<f64>(a, count);
 }
 
-/** The largest |a_i|, 0 for an empty vector; NaN if an element is. */
+/** The largest |a_i|, 0 for an empty vector; of no meaning if an element is NaN. */
 export function maxAbs32(a: usize, count: i32): f64 {
   return maxAbs<f32>(a, count);
 }

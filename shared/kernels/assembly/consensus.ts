@@ -17,18 +17,24 @@ const MAXIMUM: i32 = 16;
 
 @inline function quotient<T, D>(num: v128, den: v128, epsilon: f64): v128 {
   const zero = v128.splat<T>(0);
-  if (epsilon > 0) den = v128.max<T>(den, v128.splat<T>(<T>epsilon));
+  if (epsilon > 0) den = v128.pmax<T>(den, v128.splat<T>(<T>epsilon));
   den = rounded<D>(den);
   return rounded<D>(v128.div<T>(num, v128.bitselect(v128.splat<T>(1), den, v128.eq<T>(den, zero))));
 }
 
-function consensus<T, D>(
-  ptrs: usize, weights: usize, n: i32, out: usize, count: i32, flags: i32, epsilon: f64, majority: f64,
+@inline function merged<T, D>(num: v128, den: v128, largest: v128, flip: v128, flags: i32, epsilon: f64): v128 {
+  if ((flags & MAXIMUM) != 0) return v128.add<T>(v128.xor(largest, flip), v128.splat<T>(0));
+  num = rounded<D>(num);
+  return (flags & NORMALIZE) != 0 ? quotient<T, D>(num, den, epsilon) : num;
+}
+
+/** Any number of inputs, each read twice. */
+@inline function consensusOfMany<T, D>(
+  ptrs: usize, weights: usize, n: i32, out: usize, count: i32, flags: i32, epsilon: f64, zeroes: v128,
 ): void {
   const bytes = bytesOf<T>(count);
   const zero = v128.splat<T>(0);
   const one = v128.splat<T>(1);
-  const zeroes = (flags & ZERO_BY_MAJORITY) != 0 && majority < 0 ? signs<T>() : zero;
   const unweighted = (flags & ELECT_UNWEIGHTED) != 0;
   const counts = (flags & COUNT) != 0;
   const maximum = (flags & MAXIMUM) != 0;
@@ -73,20 +79,78 @@ function consensus<T, D>(
         den1 = v128.add<T>(den1, v128.and(kept1, d));
       }
     }
-    if (maximum) {
-      num0 = v128.add<T>(v128.xor(num0, flip0), zero);
-      num1 = v128.add<T>(v128.xor(num1, flip1), zero);
-    } else {
-      num0 = rounded<D>(num0);
-      num1 = rounded<D>(num1);
-      if ((flags & NORMALIZE) != 0) {
-        num0 = quotient<T, D>(num0, den0, epsilon);
-        num1 = quotient<T, D>(num1, den1, epsilon);
-      }
-    }
-    v128.store(out + i, num0);
-    v128.store(out + i, num1, 16);
+    v128.store(out + i, merged<T, D>(num0, den0, num0, flip0, flags, epsilon));
+    v128.store(out + i, merged<T, D>(num1, den1, num1, flip1, flags, epsilon), 16);
   }
+}
+
+/** Two, three or four inputs (`n` is a constant where this is inlined): every input is read, weighted and rounded once. */
+@inline function consensusOfFew<T, D>(
+  n: i32, ptrs: usize, weights: usize, out: usize, count: i32, flags: i32, epsilon: f64, zeroes: v128,
+): void {
+  const bytes = bytesOf<T>(count);
+  const zero = v128.splat<T>(0);
+  const one = v128.splat<T>(1);
+  const unweighted = (flags & ELECT_UNWEIGHTED) != 0;
+  const counts = (flags & COUNT) != 0;
+  const maximum = (flags & MAXIMUM) != 0;
+  const p0 = vectorAt(ptrs, 0);
+  const p1 = vectorAt(ptrs, 1);
+  const p2 = n > 2 ? vectorAt(ptrs, 2) : 0;
+  const p3 = n > 3 ? vectorAt(ptrs, 3) : 0;
+  const w0 = weightAt<T>(weights, 0);
+  const w1 = weightAt<T>(weights, 1);
+  const w2 = n > 2 ? weightAt<T>(weights, 2) : zero;
+  const w3 = n > 3 ? weightAt<T>(weights, 3) : zero;
+  const d0 = counts ? one : w0;
+  const d1 = counts ? one : w1;
+  const d2 = counts ? one : w2;
+  const d3 = counts ? one : w3;
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const v0 = v128.load(p0 + i);
+    const v1 = v128.load(p1 + i);
+    const v2 = n > 2 ? v128.load(p2 + i) : zero;
+    const v3 = n > 3 ? v128.load(p3 + i) : zero;
+    const t0 = rounded<D>(v128.mul<T>(w0, v0));
+    const t1 = rounded<D>(v128.mul<T>(w1, v1));
+    const t2 = n > 2 ? rounded<D>(v128.mul<T>(w2, v2)) : zero;
+    const t3 = n > 3 ? rounded<D>(v128.mul<T>(w3, v3)) : zero;
+    const e0 = unweighted ? v0 : t0;
+    const e1 = unweighted ? v1 : t1;
+    const e2 = unweighted ? v2 : t2;
+    const e3 = unweighted ? v3 : t3;
+    let sum = v128.add<T>(e0, e1);
+    if (n > 2) sum = v128.add<T>(sum, e2);
+    if (n > 3) sum = v128.add<T>(sum, e3);
+    const flip = negative<T>(sum, zeroes);
+    const k0 = v128.gt<T>(v128.xor(e0, flip), zero);
+    const k1 = v128.gt<T>(v128.xor(e1, flip), zero);
+    const k2 = n > 2 ? v128.gt<T>(v128.xor(e2, flip), zero) : zero;
+    const k3 = n > 3 ? v128.gt<T>(v128.xor(e3, flip), zero) : zero;
+    let largest = zero;
+    if (maximum) {
+      largest = v128.pmax<T>(v128.and(k0, v128.abs<T>(v0)), v128.and(k1, v128.abs<T>(v1)));
+      if (n > 2) largest = v128.pmax<T>(largest, v128.and(k2, v128.abs<T>(v2)));
+      if (n > 3) largest = v128.pmax<T>(largest, v128.and(k3, v128.abs<T>(v3)));
+    }
+    let num = v128.add<T>(v128.add<T>(zero, v128.and(k0, t0)), v128.and(k1, t1));
+    if (n > 2) num = v128.add<T>(num, v128.and(k2, t2));
+    if (n > 3) num = v128.add<T>(num, v128.and(k3, t3));
+    let den = v128.add<T>(v128.and(k0, d0), v128.and(k1, d1));
+    if (n > 2) den = v128.add<T>(den, v128.and(k2, d2));
+    if (n > 3) den = v128.add<T>(den, v128.and(k3, d3));
+    v128.store(out + i, merged<T, D>(num, den, largest, flip, flags, epsilon));
+  }
+}
+
+function consensus<T, D>(
+  ptrs: usize, weights: usize, n: i32, out: usize, count: i32, flags: i32, epsilon: f64, majority: f64,
+): void {
+  const zeroes = (flags & ZERO_BY_MAJORITY) != 0 && majority < 0 ? signs<T>() : v128.splat<T>(0);
+  if (n == 2) consensusOfFew<T, D>(2, ptrs, weights, out, count, flags, epsilon, zeroes);
+  else if (n == 3) consensusOfFew<T, D>(3, ptrs, weights, out, count, flags, epsilon, zeroes);
+  else if (n == 4) consensusOfFew<T, D>(4, ptrs, weights, out, count, flags, epsilon, zeroes);
+  else consensusOfMany<T, D>(ptrs, weights, n, out, count, flags, epsilon, zeroes);
 }
 
 /**

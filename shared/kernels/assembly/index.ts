@@ -5,7 +5,10 @@
  * - dtype codes: 0 F32, 1 F16, 2 BF16;
  * - elementwise arithmetic is the same operation in the same order for each element, so neither tile size nor position changes a bit.
  *
- * Inside a block elements stand in "pair order": of eight elements first those with even, then those with odd index. In a 32-bit lane holding
+ * This file has the weighted sum of a whole tile and what reads whole tensors; the other files have primitives on blocks in natural order, from which all
+ * other rules are put together (signatures and meaning: shared/kernels/block-functions.ts).
+ *
+ * Inside a block of this file elements stand in "pair order": of eight elements first those with even, then those with odd index. In a 32-bit lane holding
  * two 16-bit numbers that makes widening bf16 one shift and one mask instead of two shuffles.
  */
 

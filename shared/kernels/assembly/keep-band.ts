@@ -1,4 +1,7 @@
-/** Trimming by magnitude: keeps a band of keys, elements that equal a bound chosen by their running number, so that exactly k elements stay whatever ties there are. */
+/**
+ * Trimming by magnitude: keeps a band of keys. Elements that equal a bound are chosen by their running number, so that exactly k elements stay
+ * whatever ties there are.
+ */
 import { fourKeys, keepFour, keyAt } from './vectors';
 
 const NONE: i32 = 0;

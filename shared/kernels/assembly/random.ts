@@ -5,8 +5,8 @@
 import { keepFour } from './vectors';
 
 /** Elements whose words are made at a time. */
-const CHUNK: i32 = 512;
-const WORDS = memory.data(2048, 16);
+const CHUNK: i32 = 2048;
+const WORDS = memory.data(8192, 16);
 /** Ten pairs of round keys, each as four equal lanes. */
 const ROUND_KEYS = memory.data(320, 16);
 
@@ -27,36 +27,65 @@ function setKey(keyLo: u32, keyHi: u32): void {
   return v128.shuffle<i32>(lower, upper, 0, 2, 4, 6);
 }
 
-/** Words of `count` elements (rounded up to 16) from the counter on. */
+@inline function storeWords(to: usize, x0: v128, x1: v128, x2: v128, x3: v128): void {
+  const a = v128.shuffle<i32>(x0, x1, 0, 4, 1, 5);
+  const b = v128.shuffle<i32>(x2, x3, 0, 4, 1, 5);
+  const c = v128.shuffle<i32>(x0, x1, 2, 6, 3, 7);
+  const d = v128.shuffle<i32>(x2, x3, 2, 6, 3, 7);
+  v128.store(to, v128.shuffle<i64>(a, b, 0, 2));
+  v128.store(to, v128.shuffle<i64>(a, b, 1, 3), 16);
+  v128.store(to, v128.shuffle<i64>(c, d, 0, 2), 32);
+  v128.store(to, v128.shuffle<i64>(c, d, 1, 3), 48);
+}
+
+/** Words of `count` elements (rounded up to 32) from the counter on: twice four counters, whose chains of multiplications overlap. */
 function makeWords(to: usize, count: i32, counter: u64): void {
   const m0 = i32x4.splat(0xd2511f53);
   const m1 = i32x4.splat(0xcd9e8d57);
-  for (let i = 0; i < count; i += 16) {
+  for (let i = 0; i < count; i += 32) {
     const first = i32x4.splat(<u32>counter);
-    let x0 = i32x4.add(first, i32x4(0, 1, 2, 3));
-    let x1 = i32x4.sub(i32x4.splat(<u32>(counter >> 32)), i32x4.lt_u(x0, first));
-    let x2 = i32x4.splat(0);
-    let x3 = i32x4.splat(0);
-    for (let key: usize = ROUND_KEYS; key < ROUND_KEYS + 320; key += 32) {
-      const a = i64x2.extmul_low_i32x4_u(x0, m0);
-      const b = i64x2.extmul_high_i32x4_u(x0, m0);
-      const c = i64x2.extmul_low_i32x4_u(x2, m1);
-      const d = i64x2.extmul_high_i32x4_u(x2, m1);
-      x0 = v128.xor(v128.xor(highWords(c, d), x1), v128.load(key));
+    const upper = i32x4.splat(<u32>(counter >> 32));
+    const k0 = v128.load(ROUND_KEYS);
+    const k1 = v128.load(ROUND_KEYS, 16);
+    // The first round, in which two of the four words are zero.
+    let x1 = i32x4.add(first, i32x4(0, 1, 2, 3));
+    let y1 = i32x4.add(first, i32x4(4, 5, 6, 7));
+    let x0 = v128.xor(i32x4.sub(upper, i32x4.lt_u(x1, first)), k0);
+    let y0 = v128.xor(i32x4.sub(upper, i32x4.lt_u(y1, first)), k0);
+    const xl = i64x2.extmul_low_i32x4_u(x1, m0);
+    const xh = i64x2.extmul_high_i32x4_u(x1, m0);
+    const yl = i64x2.extmul_low_i32x4_u(y1, m0);
+    const yh = i64x2.extmul_high_i32x4_u(y1, m0);
+    let x2 = v128.xor(highWords(xl, xh), k1);
+    let x3 = lowWords(xl, xh);
+    let y2 = v128.xor(highWords(yl, yh), k1);
+    let y3 = lowWords(yl, yh);
+    x1 = i32x4.splat(0);
+    y1 = x1;
+    for (let key: usize = ROUND_KEYS + 32; key < ROUND_KEYS + 320; key += 32) {
+      const k0 = v128.load(key);
+      const k1 = v128.load(key, 16);
+      let a = i64x2.extmul_low_i32x4_u(x0, m0);
+      let b = i64x2.extmul_high_i32x4_u(x0, m0);
+      let c = i64x2.extmul_low_i32x4_u(x2, m1);
+      let d = i64x2.extmul_high_i32x4_u(x2, m1);
+      x0 = v128.xor(v128.xor(highWords(c, d), x1), k0);
       x1 = lowWords(c, d);
-      x2 = v128.xor(v128.xor(highWords(a, b), x3), v128.load(key, 16));
+      x2 = v128.xor(v128.xor(highWords(a, b), x3), k1);
       x3 = lowWords(a, b);
+      a = i64x2.extmul_low_i32x4_u(y0, m0);
+      b = i64x2.extmul_high_i32x4_u(y0, m0);
+      c = i64x2.extmul_low_i32x4_u(y2, m1);
+      d = i64x2.extmul_high_i32x4_u(y2, m1);
+      y0 = v128.xor(v128.xor(highWords(c, d), y1), k0);
+      y1 = lowWords(c, d);
+      y2 = v128.xor(v128.xor(highWords(a, b), y3), k1);
+      y3 = lowWords(a, b);
     }
-    const a = v128.shuffle<i32>(x0, x1, 0, 4, 1, 5);
-    const b = v128.shuffle<i32>(x2, x3, 0, 4, 1, 5);
-    const c = v128.shuffle<i32>(x0, x1, 2, 6, 3, 7);
-    const d = v128.shuffle<i32>(x2, x3, 2, 6, 3, 7);
-    v128.store(to, v128.shuffle<i64>(a, b, 0, 2));
-    v128.store(to, v128.shuffle<i64>(a, b, 1, 3), 16);
-    v128.store(to, v128.shuffle<i64>(c, d, 0, 2), 32);
-    v128.store(to, v128.shuffle<i64>(c, d, 1, 3), 48);
-    counter += 4;
-    to += 64;
+    storeWords(to, x0, x1, x2, x3);
+    storeWords(to + 64, y0, y1, y2, y3);
+    counter += 8;
+    to += 128;
   }
 }
 
@@ -68,15 +97,20 @@ export function randomWords(to: usize, count: i32, start: f64, keyLo: u32, keyHi
 
 @inline function drop<T>(a: usize, count: i32, start: f64, keyLo: u32, keyHi: u32, threshold: f64): void {
   if (threshold >= 4294967296) return;
+  if (!(threshold > 0)) {
+    memory.fill(a, 0, <usize>count * sizeof<T>());
+    return;
+  }
   setKey(keyLo, keyHi);
-  const limit = i32x4.splat(<u32>ceil(threshold));
+  const largest = i32x4.splat(<u32>ceil(threshold) - 1);
   let counter = <u64>start >> 2;
   for (let i = 0; i < count; i += CHUNK) {
     const size = min(CHUNK, count - i) as i32;
     makeWords(WORDS, size, counter);
-    for (let j: usize = 0; j < <usize>size * 4; j += 16) {
-      keepFour<T>(a, i32x4.lt_u(v128.load(WORDS + j), limit));
-      a += 4 * sizeof<T>();
+    for (let j: usize = 0; j < <usize>size * 4; j += 32) {
+      keepFour<T>(a, i32x4.le_u(v128.load(WORDS + j), largest));
+      keepFour<T>(a + 4 * sizeof<T>(), i32x4.le_u(v128.load(WORDS + j, 16), largest));
+      a += 8 * sizeof<T>();
     }
     counter += CHUNK >> 2;
   }

@@ -2,7 +2,7 @@
 import { bytesOf, fourKeys } from './vectors';
 
 /** Rows shorter than this are sorted by 8-bit digits in four passes, longer ones by 11-bit digits in three. */
-const LONG_ROW: i32 = 3072;
+const LONG_ROW: i32 = 2048;
 const TABLES = memory.data(24576, 16);
 
 @inline function digitOf(key: u32, pass: i32, bits: i32): usize {

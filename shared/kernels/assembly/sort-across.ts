@@ -6,7 +6,7 @@ import { greater, lesser, sort2, sort3, sort4, sort5, sort6, sort7, sort8 } from
 import { bytesOf, vectorAt } from './vectors';
 
 /** Bytes of every vector that are sorted before the next ones: n of them stay in the first-level cache. */
-const STRIP: usize = 128;
+const STRIP: usize = 512;
 
 @inline function exchangeStrip<T>(a: usize, b: usize, bytes: usize): void {
   for (let i: usize = 0; i < bytes; i += 32) {
