@@ -35,8 +35,8 @@ export function startLooks(job: LookJob): UnitRunner {
   const last = tasks.at(-1);
   const total = last === undefined ? 0 : last.firstUnit + last.units;
   const findings: Finding[] = [];
-  const keyTable = kernels.reserve(UNIT_ELEMENTS * 4);
-  let tables = keyTable;
+  const keyTable = kernels.reserve(BLOCK_ELEMENTS * 4);
+  let tables = 0;
   let tableBytes = 0;
   let open: LookTask | undefined;
   let openIndex = -1;
@@ -97,7 +97,7 @@ export function startLooks(job: LookJob): UnitRunner {
       findings.push({ kind: 'nonFinite', unit: task.tile, ...bad });
       return false;
     }
-    const bench: Bench = { vectors, rowDraw, statistics, buffers, tables, bytes: kernels.bytes };
+    const bench: Bench = { vectors, rowDraw, statistics, buffers, tables, keyTable, bytes: kernels.bytes };
     const step = look.kind === 'draw' ? task.program.columns : BLOCK_ELEMENTS;
     for (let at = 0; at < count; at += step) {
       const block = { task, unit: unit - firstUnit, start, at, size: Math.min(step, count - at) };

@@ -26,6 +26,8 @@ export interface Bench {
   readonly buffers: LookBuffers;
   /** Address of this thread's tables: HIGH_BINS, or LOW_TABLES x LOW_BINS, for each input. */
   readonly tables: number;
+  /** Room for the keys of a block. */
+  readonly keyTable: number;
   /** Bytes of the kernels' memory. */
   bytes(pointer: number, length: number): Uint8Array;
 }
@@ -71,8 +73,8 @@ function low(bench: Bench, block: Block, look: LookOf<'low'>): void {
 
 function keys(bench: Bench, block: Block, look: LookOf<'keys'>): void {
   for (const [use, vector] of measured(bench, block, look.stage)) {
-    bench.vectors.v.keysOf(vector, block.size, bench.tables);
-    const bytes = bench.bytes(bench.tables, block.size * 4);
+    bench.vectors.v.keysOf(vector, block.size, bench.keyTable);
+    const bytes = bench.bytes(bench.keyTable, block.size * 4);
     bench.buffers.keys.set(
       new Uint32Array(bytes.buffer, bytes.byteOffset, block.size),
       look.keysAt + use * block.task.count + block.start + block.at,
