@@ -11,6 +11,7 @@ import type { CommandContext } from './context.js';
 import { createIo, describeError } from './io.js';
 import type { LocalContext } from './local-context.js';
 import type { MergeFlags } from './merge-command.js';
+import { addMergekitFlags } from './mergekit-flags.js';
 import type { PushFlags } from './push-command.js';
 import type { CreateFlags } from './round-command.js';
 import { wholeNumber } from './units.js';
@@ -64,7 +65,11 @@ function buildProgram(): Command {
     .option('--config <file>', 'config file (default ~/.config/tributary/config.yaml)')
     .option('--patience <seconds>', 'keep trying this long while the coordinator cannot be reached (default 120)', count('--patience'))
     .option('--threads <n>', 'worker threads (default: all cores)', count('--threads', 1))
-    .addOption(new Option('--format <format>', 'json: one document on stdout').choices(['table', 'json']).default('table'))
+    .addOption(
+      new Option('--format <format>', 'json: one document on stdout (yaml: `rules show` only)')
+        .choices(['table', 'json', 'yaml'])
+        .default('table'),
+    )
     .option('-q, --quiet', 'no progress, no notes', false)
     .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', EXAMPLES)
@@ -133,25 +138,7 @@ function buildProgram(): Command {
       ),
     );
 
-  program
-    .command('merge')
-    .description('merge offline by a recipe, without a coordinator')
-    .argument('<recipe>', 'recipe file (YAML)')
-    .argument('[dir]', 'output folder')
-    .option('--out <dir>', 'output folder')
-    .option('--out-shard-size <bytes>', 'largest output file, like 5B, 500M, 2G (default 5G)')
-    .option('--force', 'replace an earlier output of tributary', false)
-    .action(
-      localAction(async (context, recipe: string, dir: string | undefined, flags: MergeFlags) =>
-        (await import('./merge-command.js')).runMerge(context, recipe, dir, flags),
-      ),
-    );
-
-  program
-    .command('rules')
-    .description('list merge rules, or explain one')
-    .argument('[name]')
-    .action(localAction(async (context, name: string | undefined) => (await import('./rules-command.js')).showRules(context, name)));
+  addOfflineCommands(program);
 
   program
     .command('doctor')
@@ -172,6 +159,49 @@ function buildProgram(): Command {
   // Listed here for --help; main() hands its arguments to the trainer, which has a command line of its own.
   program.command('train').description('the reference trainer of the demo (base, fine-tune, evaluate)').argument('[args...]');
   return program;
+}
+
+function addOfflineCommands(program: Command): void {
+  const merge = program
+    .command('merge')
+    .description('merge offline by a recipe, without a coordinator')
+    .argument('<recipe>', 'recipe file (YAML)')
+    .argument('[dir]', 'output folder')
+    .option('--out <dir>', 'output folder')
+    .option('--out-shard-size <bytes>', 'largest output file, like 5B, 500M, 2G (default 5G)')
+    .option('--force', 'replace an earlier output of tributary', false)
+    .option('--dry-run', 'only say what would be done', false)
+    .option('--random-seed <n>', "seed of random masks, in the place of the recipe's", count('--random-seed'))
+    .option('--no-copy-tokenizer', 'leave the tokenizer files out')
+    .option('--no-write-model-card', 'write no README.md (--force then does not know the folder again)')
+    .addOption(new Option('--copy-tokenizer').hideHelp())
+    .addOption(new Option('--write-model-card').hideHelp())
+    .addHelpText('after', "\nmergekit's other flags are accepted; those without meaning here are said to have none.");
+  addMergekitFlags(merge).action(
+    localAction(async (context, recipe: string, dir: string | undefined, flags: MergeFlags) =>
+      (await import('./merge-command.js')).runMerge(context, recipe, dir, flags),
+    ),
+  );
+
+  program
+    .command('plan')
+    .description('say what `merge` would do: tensors, warnings, memory, bytes, time')
+    .argument('<recipe>', 'recipe file (YAML)')
+    .option('--out-shard-size <bytes>', 'largest output file, like 5B, 500M, 2G (default 5G)')
+    .action(
+      localAction(async (context, recipe: string, flags: Partial<MergeFlags>) =>
+        (await import('./merge-command.js')).runPlan(context, recipe, flags),
+      ),
+    );
+
+  const rules = program.command('rules').description('list merge rules, or explain one').argument('[name]').action(rulesAction);
+  rules.command('show').description('explain a rule; with --format yaml as a composition').argument('<name>').action(rulesAction);
+}
+
+/** The one command that knows --format yaml. */
+async function rulesAction(name: string | undefined, _flags: object, command: Command): Promise<void> {
+  const { localContextOf } = await import('./local-context.js');
+  await (await import('./rules-command.js')).showRules(localContextOf(command, interrupt.signal, true), name);
 }
 
 function addRoundCommands(program: Command): void {

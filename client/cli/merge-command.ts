@@ -1,9 +1,10 @@
-/** `tributary merge`: offline, no coordinator. Imports nothing of gRPC. */
+/** `tributary merge` and `tributary plan`: offline, no coordinator. Imports nothing of gRPC. */
 import { readFileSync } from 'node:fs';
 import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { VERSION } from '../../shared/version.js';
-import { mergeOffline } from '../merge/merge-offline.js';
+import { mergeOffline, type OfflineMergeOptions } from '../merge/merge-offline.js';
 import type { LocalContext } from './local-context.js';
+import { notesOnMergekitFlags } from './mergekit-flags.js';
 import { byteProgress } from './progress.js';
 import { formatBytes, formatSeconds, parseBytes } from './units.js';
 
@@ -11,10 +12,39 @@ export interface MergeFlags {
   readonly out?: string;
   readonly outShardSize?: string;
   readonly force: boolean;
+  readonly dryRun: boolean;
+  readonly copyTokenizer?: boolean;
+  readonly writeModelCard?: boolean;
+  readonly randomSeed?: number;
+  /** mergekit's. */
+  readonly [other: string]: unknown;
+}
+
+function optionsOf(context: LocalContext, recipePath: string, outDir: string, flags: Partial<MergeFlags>): OfflineMergeOptions {
+  return {
+    recipeText: readRecipe(recipePath),
+    recipePath,
+    outDir,
+    threads: context.threads,
+    shardSizeBytes: flags.outShardSize === undefined ? undefined : parseBytes('--out-shard-size', flags.outShardSize),
+    force: flags.force,
+    seed: flags.randomSeed,
+    copyTokenizer: flags.copyTokenizer,
+    writeModelCard: flags.writeModelCard,
+    version: VERSION,
+    signal: context.signal,
+  };
+}
+
+export async function runPlan(context: LocalContext, recipePath: string, flags: Partial<MergeFlags>): Promise<void> {
+  const { showPlan } = await import('./plan-command.js');
+  await showPlan(context, optionsOf(context, recipePath, 'merged', flags));
 }
 
 export async function runMerge(context: LocalContext, recipePath: string, dir: string | undefined, flags: MergeFlags): Promise<void> {
   const { io } = context;
+  for (const note of notesOnMergekitFlags(flags)) io.note(note);
+  if (flags.dryRun) return runPlan(context, recipePath, flags);
   const outDir = flags.out ?? dir;
   if (outDir === undefined || (flags.out !== undefined && dir !== undefined)) {
     throw new TributaryError('USAGE', {
@@ -26,14 +56,7 @@ export async function runMerge(context: LocalContext, recipePath: string, dir: s
   const startedMs = performance.now();
   try {
     const report = await mergeOffline({
-      recipeText: readRecipe(recipePath),
-      recipePath,
-      outDir,
-      threads: context.threads,
-      shardSizeBytes: flags.outShardSize === undefined ? undefined : parseBytes('--out-shard-size', flags.outShardSize),
-      force: flags.force,
-      version: VERSION,
-      signal: context.signal,
+      ...optionsOf(context, recipePath, outDir, flags),
       onProgress: ({ doneBytes, totalBytes, resumedBytes }) => progress.update(doneBytes, totalBytes, resumedBytes),
       onWarning: (warning) => io.note(`warning: ${warning}`),
     });

@@ -21,18 +21,22 @@ export interface OfflinePlan {
   readonly warnings: readonly string[];
 }
 
-/** Everything but the merge itself; nothing is written. @throws whatever is wrong with recipe or models */
 /**
  * Random masks depend on what the weights are, so that a round and an offline merge of the same contributions drop the same elements.
  * Without threads to hash with, a plan is made to be looked at, and any digest will do.
  */
-async function withDigests(inputs: readonly MergeInput[], pool: WorkerPool | undefined, signal: AbortSignal | undefined): Promise<MergeInput[]> {
+async function withDigests(
+  inputs: readonly MergeInput[],
+  pool: WorkerPool | undefined,
+  signal: AbortSignal | undefined,
+): Promise<MergeInput[]> {
   const digested: MergeInput[] = [];
   for (const input of inputs)
     digested.push({ ...input, weightsDigest: pool === undefined ? '' : await weightsDigestOf(input.tensors, pool, signal) });
   return digested;
 }
 
+/** Everything but the merge itself; nothing is written. @throws whatever is wrong with recipe or models */
 export async function planOffline(options: OfflineMergeOptions, pool?: WorkerPool): Promise<OfflinePlan> {
   const parsed = parseRecipe(options.recipeText, { fileName: options.recipePath });
   const recipe = options.seed === undefined ? parsed : { ...parsed, seed: options.seed };

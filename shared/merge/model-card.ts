@@ -1,5 +1,6 @@
 /** README.md of a merged model: what it was made of and how, so that a stranger can judge it or make it again. Pure: data in, Markdown out. */
 import type { DType } from '../formats/tensor.js';
+import { compositionText } from '../recipe/composition.js';
 import type { Recipe } from '../recipe/recipe.js';
 
 export interface CardModel {
@@ -33,6 +34,11 @@ const TORCH_NAMES: Partial<Record<DType, string>> = { F32: 'float32', F16: 'floa
 export function torchDtypeName(dtype: DType): string {
   return TORCH_NAMES[dtype] ?? dtype.toLowerCase();
 }
+
+const ARITHMETIC: Readonly<Record<Recipe['numerics'], string>> = {
+  exact: 'numerics: exact; fp32 (fp64 for float32 tensors), one rounding to nearest even at the end',
+  mergekit: 'numerics: mergekit; rounded after each operation to the dtype of the arithmetic, as mergekit does',
+};
 
 /** Plain words stay as they are; everything else is quoted, which JSON and YAML do alike. */
 function yamlText(text: string): string {
@@ -93,11 +99,14 @@ export function renderModelCard(card: ModelCard): string {
     ['Method', rule.name],
     ['Formula', rule.formula],
     ['Source', rule.source],
+    ['Made of', compositionText(rule.composition)],
+    ...[...recipe.options].map(([name, word]): [string, string] => [name === 'variant' ? 'Variant' : `\`${name}\``, word]),
     ...(base === undefined
       ? []
       : ([['Base', base.digest === undefined ? base.name : `${base.name} (${base.digest})`]] as [string, string][])),
     ['Stored as', card.dtype === undefined ? 'several dtypes, tensor by tensor' : torchDtypeName(card.dtype)],
-    ['Arithmetic', 'fp32 (fp64 for float32 tensors), one rounding to nearest even at the end'],
+    ['Arithmetic', ARITHMETIC[recipe.numerics]],
+    ...(recipe.rule.transforms.some((step) => step === 'drop' || step === 'della') ? [['Seed', `${recipe.seed}`] as [string, string]] : []),
     ...(card.lineage ?? []).map(([label, value]): [string, string] => [label, value]),
     ['Made with', `Tributary ${card.version}, Node ${card.nodeVersion}`],
   ];

@@ -122,6 +122,26 @@ function checkRanges(request: OutputRequest, slices: readonly RecipeSlice[], kee
   }
 }
 
+/**
+ * Who makes what stands behind the layers: the models of the last slice. mergekit counts them by the first slice and drops those beyond.
+ * @throws RECIPE_INVALID for other numbers of models, unless mergekit's way is asked for
+ */
+function backSlice(recipe: Recipe, slices: readonly RecipeSlice[]): RecipeSlice | undefined {
+  const last = slices.at(-1);
+  const count = slices[0]?.sources.length;
+  if (last === undefined || last.sources.length === count) return last;
+  if (recipe.numerics === 'mergekit') return { ...last, sources: last.sources.slice(0, count) };
+  return invalid(
+    recipe,
+    'the first and the last slice have different numbers of sources, so who makes the final norm and the head is unclear',
+    {
+      expected: `${count}, as in the first slice`,
+      got: `${last.sources.length}`,
+      fix: 'List the same number of sources in both (weight 0 for those that are not to count), or set numerics: mergekit, which drops the rest.',
+    },
+  );
+}
+
 /** The parts in the order of the output: what stands before the layers, slice by slice, what stands behind. */
 export function partsOfSlices(
   request: OutputRequest,
@@ -153,6 +173,6 @@ export function partsOfSlices(
     const from = (slice.sources.find(({ model }) => modelOf(request, model) === base) ?? first).layerRange[0];
     for (let layer = 0; layer < length; layer++) layersFrom.push(from + layer);
   }
-  outside(slices.at(-1), false);
+  outside(backSlice(recipe, slices), false);
   return { parts, layersFrom };
 }

@@ -64,6 +64,12 @@ export function contradictionIn(composition: RuleComposition): { readonly what: 
   return undefined;
 }
 
+/** The steps in a line, in the order of the arithmetic. */
+export function compositionText({ of, transforms, weighting, combine, post }: RuleComposition): string {
+  const steps = [...transforms, `weighting ${weighting}`, `${combine} of ${of.replace('_', ' ')}`, ...post];
+  return steps.join(' -> ');
+}
+
 function formulaOf({ of, transforms, weighting, combine, post }: RuleComposition, normalize: boolean): string {
   const { coefficient } = WEIGHTINGS[weighting];
   const value = of === 'weights' ? 'x_i' : '(x_i - base)';

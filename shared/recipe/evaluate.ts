@@ -154,8 +154,10 @@ export function createParameterReader(
     const model = (name: string, index: number): number => {
       const participant = participants[index];
       if (participant === undefined) throw new TributaryError('INTERNAL', { what: `there is no participant ${index}` });
-      if (name === 'weight' && weights !== undefined) return weights[index] ?? 0;
       const source = sources?.get(index);
+      // What takes no part in this tensor counts nothing.
+      if (name === 'weight' && sources !== undefined && source === undefined) return 0;
+      if (name === 'weight' && weights !== undefined) return weights[index] ?? 0;
       const value = resolveParameter(name, source?.scopes ?? scopesOf(recipe, participant), source?.inputName ?? tensor.name, t);
       if (value !== undefined) return value;
       if (name === 'weight') {

@@ -218,7 +218,7 @@ export const COMBINES: Readonly<Record<CombineStep, CombineDescription>> = {
     needs: ['base'],
     minModels: 1,
     maxModels: 1,
-    secure: NO_SECURE('one model only'),
+    secure: NO_SECURE('there is one, with nothing to hide among'),
   },
   nuslerp: {
     does: 'goes from the first model to the second on the arc between them',
@@ -278,7 +278,7 @@ export const COMBINES: Readonly<Record<CombineStep, CombineDescription>> = {
     needs: ['base'],
     minModels: 1,
     maxModels: 1,
-    secure: NO_SECURE('one model only'),
+    secure: NO_SECURE('there is one, with nothing to hide among'),
   },
   arcee_fusion: {
     does: 'takes the most important changes of the other model',
@@ -290,7 +290,7 @@ export const COMBINES: Readonly<Record<CombineStep, CombineDescription>> = {
     needs: ['base'],
     minModels: 1,
     maxModels: 1,
-    secure: NO_SECURE('one model only'),
+    secure: NO_SECURE('there is one, with nothing to hide among'),
   },
   passthrough: {
     does: 'takes the tensor as it is',
@@ -302,6 +302,6 @@ export const COMBINES: Readonly<Record<CombineStep, CombineDescription>> = {
     baseAsModel: true,
     minModels: 1,
     maxModels: 1,
-    secure: NO_SECURE('one model only'),
+    secure: NO_SECURE('there is one, with nothing to hide among'),
   },
 };

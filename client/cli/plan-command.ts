@@ -1,0 +1,87 @@
+/** `tributary plan` and `merge --dry-run`: what a merge would do, before a byte is written. */
+
+import type { MergePlan, PlannedTensor } from '../../shared/merge/types.js';
+import { compositionText } from '../../shared/recipe/composition.js';
+import { layerOf } from '../../shared/recipe/layers.js';
+import type { OfflineMergeOptions } from '../merge/merge-offline.js';
+import type { OfflinePlan } from '../merge/offline-job.js';
+import type { LocalContext } from './local-context.js';
+import { table } from './table.js';
+import { formatBytes, formatSeconds } from './units.js';
+
+/** Lines of tensors on a screen; all of them with --format json. */
+const LISTED = 40;
+
+export async function showPlan({ io }: LocalContext, options: OfflineMergeOptions): Promise<void> {
+  const { planOffline } = await import('../merge/offline-job.js');
+  const { estimateSeconds } = await import('../merge/estimate.js');
+  const planned = await planOffline(options);
+  const seconds = await estimateSeconds(planned.plan);
+  io.result(documentOf(planned, seconds), textOf(planned, seconds));
+}
+
+function inputsOf(plan: MergePlan, tensor: PlannedTensor): string[] {
+  const names = tensor.uses.map(({ input }) => (input < 0 ? (plan.baseName ?? 'base') : (plan.inputNames[input] ?? '')));
+  return [...new Set(names)];
+}
+
+function documentOf({ recipe, plan, warnings }: OfflinePlan, seconds: number): object {
+  return {
+    method: recipe.method,
+    composition: recipe.rule,
+    numerics: recipe.numerics,
+    base: plan.baseName,
+    models: plan.inputNames,
+    totals: plan.totals,
+    estimatedSeconds: seconds,
+    files: plan.shards.map(({ fileName, sizeBytes }) => ({ name: fileName, sizeBytes })),
+    tensors: plan.tensors.map((tensor) => {
+      const { name, dtype, shape, sizeBytes, shard, action } = tensor;
+      return { name, dtype, shape, sizeBytes, file: plan.shards[shard]?.fileName, action, inputs: inputsOf(plan, tensor) };
+    }),
+    warnings,
+  };
+}
+
+/** Tensors that differ in nothing but their layer are one line. */
+function rowsOf(plan: MergePlan): string[][] {
+  const groups = new Map<string, { row: readonly string[]; name: string; layers: number[] }>();
+  for (const tensor of plan.tensors) {
+    const place = layerOf(tensor.name);
+    const rest = place === undefined ? tensor.name : tensor.name.replace(`.${place.index}.`, '.*.');
+    const row = [`[${tensor.shape.join(', ')}]`, tensor.dtype, tensor.action === 'merge' ? `${inputsOf(plan, tensor).length}` : 'copied'];
+    const key = [rest, ...row].join('\n');
+    const group = groups.get(key) ?? { row, name: rest, layers: [] };
+    if (place !== undefined) group.layers.push(place.index);
+    groups.set(key, group);
+  }
+  return [...groups.values()].map(({ row, name, layers }) => {
+    const [first, last] = [Math.min(...layers), Math.max(...layers)];
+    return [
+      layers.length === 0 ? name : name.replace('.*.', first === last ? `.${first}.` : `.${first}-${last}.`),
+      `${Math.max(1, layers.length)}`,
+      ...row,
+    ];
+  });
+}
+
+function textOf({ recipe, plan, warnings }: OfflinePlan, seconds: number): string {
+  const { totals } = plan;
+  const rows = rowsOf(plan);
+  const passes = totals.passes === 1 ? 'in one pass' : `in up to ${totals.passes} passes`;
+  const lines = [
+    `rule     ${recipe.method}: ${recipe.description.formula}`,
+    `made of  ${compositionText(recipe.rule)}`,
+    ...(plan.baseName === undefined ? [] : [`base     ${plan.baseName}`]),
+    `models   ${plan.inputNames.join(', ')}`,
+    `tensors  ${totals.tensors}, all fit together`,
+    `read     ${formatBytes(totals.readBytes)} ${passes}`,
+    `write    ${formatBytes(totals.writeBytes)} in ${plan.shards.length === 1 ? 'one file' : `${plan.shards.length} files`}`,
+    `memory   about ${formatBytes(totals.peakMemoryBytes)}`,
+    `time     about ${formatSeconds(seconds)}, from a quick measure of this machine`,
+  ];
+  const shown = table(['tensor', 'count', 'shape', 'stored as', 'inputs'], rows.slice(0, LISTED), [1]);
+  const more = rows.length > LISTED ? `\nand ${rows.length - LISTED} more kinds (--format json lists every tensor)` : '';
+  const warned = warnings.map((warning) => `\nwarning: ${warning}`).join('');
+  return `${lines.join('\n')}\n\n${shown}${more}${warned === '' ? '' : `\n${warned}`}`;
+}

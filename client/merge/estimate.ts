@@ -1,0 +1,39 @@
+/** How long a merge will take, from how fast this machine reads a sample of the inputs. Rough on purpose: it tells minutes from hours. */
+import { open } from 'node:fs/promises';
+import type { Segment } from '../../shared/formats/tensor.js';
+import type { MergePlan } from '../../shared/merge/types.js';
+
+const SAMPLE_BYTES = 64 * 1024 * 1024;
+const READ_BYTES = 1024 * 1024;
+/** Starting Node, loading modules and booting threads. */
+const START_SECONDS = 0.4;
+
+async function readSome(segment: Segment, buffer: Uint8Array, limit: number): Promise<number> {
+  const file = await open(segment.path, 'r');
+  try {
+    let done = 0;
+    while (done < Math.min(segment.length, limit)) {
+      const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, segment.length - done), segment.offset + done);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+    return done;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Seconds for all passes over the inputs and for writing, at the speed at which a sample of the inputs was read. */
+export async function estimateSeconds({ tensors, totals }: MergePlan): Promise<number> {
+  const segments = tensors.flatMap((tensor) => tensor.uses.flatMap((use) => use.tensor.segments)).sort((a, b) => b.length - a.length);
+  const buffer = new Uint8Array(READ_BYTES);
+  const startMs = performance.now();
+  let readBytes = 0;
+  for (const segment of segments.slice(0, 64)) {
+    if (readBytes >= SAMPLE_BYTES) break;
+    readBytes += await readSome(segment, buffer, SAMPLE_BYTES - readBytes);
+  }
+  const seconds = (performance.now() - startMs) / 1000;
+  if (readBytes === 0) return START_SECONDS;
+  return START_SECONDS + ((totals.readBytes * totals.passes + totals.writeBytes) * seconds) / readBytes;
+}
