@@ -181,7 +181,7 @@ export function combineOf(request: ProgramRequest): Combine | undefined {
     case 'nearswap':
       return { kind: 'nearswap', t: values.global('t') };
     case 'model_stock':
-      return values.global('filter_wise') !== 0 ? { kind: 'row_stock', clamp: recipe.numerics === 'exact' } : undefined;
+      return values.global('filter_wise') !== 0 ? { kind: 'row_stock' } : undefined;
     case 'nuslerp':
       return nuslerpRows(request);
     case 'pcb':

@@ -35,7 +35,7 @@ export type TensorRule =
   | { readonly kind: 'nuslerp'; readonly t: number }
   | { readonly kind: 'multislerp'; readonly weights: readonly number[]; readonly eps: number }
   | { readonly kind: 'karcher'; readonly maxIterations: number; readonly tol: number }
-  | { readonly kind: 'model_stock'; readonly clamp: boolean }
+  | { readonly kind: 'model_stock'; readonly quirks: boolean }
   | { readonly kind: 'nan'; readonly scale: number | 'm_half' };
 
 export type Merged = Pick<PlannedTensor, 'uses' | 'base' | 'divisor' | 'lambda' | 'plusBase'>;
@@ -111,7 +111,7 @@ export function solveTensor(rule: TensorRule, spec: SumSpec, gram: Gram, where: 
     case 'karcher':
       return withCoefficients(karcherCoefficients(gram, rule.maxIterations, rule.tol));
     case 'model_stock':
-      return { ...spec, normalize: true, lambda: spec.lambda * stockRatio(gram, rule.clamp) };
+      return { ...spec, normalize: true, lambda: spec.lambda * stockRatio(gram, rule.quirks) };
     case 'nan':
       return withCoefficients(nanCoefficients(normsOf(gram), rule.scale));
   }

@@ -72,7 +72,7 @@ function sphereRule(request: TensorRequest): PendingSum | undefined {
     case 'karcher':
       return { spec: spec('weights'), rule: { kind: 'karcher', maxIterations: values.global('max_iter'), tol: values.global('tol') } };
     case 'model_stock':
-      return { spec: spec('task_vectors'), rule: { kind: 'model_stock', clamp: recipe.numerics === 'exact' } };
+      return { spec: spec('task_vectors'), rule: { kind: 'model_stock', quirks: recipe.numerics === 'mergekit' } };
     default:
       return undefined;
   }

@@ -75,7 +75,7 @@ export type Combine =
   | { readonly kind: 'nearswap'; readonly t: number }
   /** Each row turned on its own sphere from the first input to the second. */
   | { readonly kind: 'row_slerp'; readonly t: number }
-  | { readonly kind: 'row_stock'; readonly clamp: boolean };
+  | { readonly kind: 'row_stock' };
 
 export interface TensorProgram {
   /** Lanes of the arithmetic: 64 for F32 outputs, so that their one rounding is the last one; 32 for all others. */

@@ -120,20 +120,23 @@ export function karcherCoefficients(gram: Gram, maxIterations: number, tol: numb
 /**
  * Model Stock (arXiv 2403.19522): how far to go from the base to the mean, N cos / (1 + (N - 1) cos), with the mean cosine of all pairs of task
  * vectors.
- * @param clamp into [0, 1]; without it negative cosines give negative or exploding ratios, as in mergekit
+ * @param quirks mergekit's: products of norms of at least 1e-6, which makes the ratio depend on scale; negative or exploding ratios. Without them
+ *   the ratio lies in [0, 1]
  */
-export function stockRatio(gram: Gram, clamp: boolean): number {
+export function stockRatio(gram: Gram, quirks: boolean): number {
   const n = gram.length;
+  const smallest = quirks ? 1e-6 : Number.MIN_VALUE;
   let sum = 0;
   let pairs = 0;
   for (let i = 0; i < n; i++) {
     for (let j = i + 1; j < n; j++) {
-      const cosine = entry(gram, i, j) / Math.max(norm(gram, i) * norm(gram, j), 1e-6);
+      const cosine = entry(gram, i, j) / Math.max(norm(gram, i) * norm(gram, j), smallest);
       sum += Math.min(1, Math.max(-1, cosine));
       pairs += 1;
     }
   }
   const cosine = pairs === 0 ? 1 : sum / pairs;
   const ratio = (n * cosine) / (1 + (n - 1) * cosine);
-  return clamp ? Math.min(1, Math.max(0, Number.isNaN(ratio) ? 0 : ratio)) : ratio;
+  if (quirks) return ratio;
+  return cosine <= 0 ? 0 : Math.min(1, ratio);
 }

@@ -106,7 +106,7 @@ export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: P
       case 'row_slerp':
         return addRow(nuslerpCoefficients(rowGram(count), how.t), count);
       case 'row_stock': {
-        const ratio = stockRatio(rowGram(count), how.clamp);
+        const ratio = stockRatio(rowGram(count), program.quirks);
         return addRow(
           pointers.map(() => ratio / n),
           count,
