@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type ReferenceRuleName, referenceMerge } from '../support/reference/rules.js';
 import { dellaMask, dellaProbabilities } from '../support/reference/selection.js';
 import { fedAdaptive, fedavgm } from '../support/reference/server-optimizers.js';
+import { emrModels, tallModels } from '../support/reference/tasks.js';
 import type { ReferenceInput, ReferenceRequest } from '../support/reference/types.js';
 import { elementsOf, type ReferenceModel } from '../support/reference/vectors.js';
 import oracles from './oracles.json' with { type: 'json' };
@@ -191,5 +192,27 @@ describe('other rules', () => {
     const first = fedAdaptive('fedyogi', one(0.5), { m: one(0), v: one(0) }, options);
     expect(first.update[0]).toBeCloseTo(0.098039, 6);
     expect(fedAdaptive('fedyogi', one(0.5), { m: one(0), v: one(1) }, options).state.v[0]).toBeCloseTo(0.9975, 12);
+  });
+});
+
+describe('one model a task', () => {
+  const flat = (model: ReferenceModel) => [...model.values()].flatMap(({ values }) => [...values]);
+  const request = { base: zeros, inputs: taus };
+
+  it('TALL: where the mask is, the scaled sum', () => {
+    const sums = (taus[0] === undefined ? [] : flat(taus[0].tensors)).map((_, index) =>
+      taus.reduce((sum, { tensors }) => sum + (flat(tensors)[index] ?? 0), 0),
+    );
+    const expected = oracles.tallMasksScaled40.value.map((mask) => near(mask.map((kept, index) => kept * 0.4 * (sums[index] ?? 0))));
+    expect(tallModels(request).map(flat)).toEqual(expected);
+  });
+
+  it('EMR: where the mask is, the unified vector, rescaled', () => {
+    const expected = oracles.emrMasks.value.map((mask, task) =>
+      mask.map((kept, index) => kept * (oracles.emrUnified.value[index] ?? 0) * (oracles.emrRescalersOfficial.value[task] ?? 0)),
+    );
+    const found = emrModels(request).map(flat);
+    for (const [task, values] of expected.entries())
+      for (const [index, value] of values.entries()) expect(found[task]?.[index]).toBeCloseTo(value, 5);
   });
 });

@@ -82,16 +82,27 @@ async function readFolder(folder: string, warnings: readonly string[]): Promise<
   };
 }
 
+interface Options {
+  /** Shared by many merges; without one the merge starts its own, as the command line does. */
+  readonly pool?: WorkerPool | undefined;
+  readonly tileElements?: number | undefined;
+}
+
+export const mergeWritten = ({ folder, recipeText }: WrittenCase, options?: Options): Promise<MergedFolder> =>
+  mergeFolders(folder, recipeText, options);
+
+/** @returns the folders, for recipes that name them */
+export function writeModels(root: string, models: readonly Model[]): string[] {
+  return models.map((model) => writeCheckpoint(mkdtempSync(join(root, 'model-')), toTensors(model)));
+}
+
 let outputs = 0;
 
-/** @param pool shared by many merges; without one the merge starts its own, as the command line does */
-export async function mergeWritten(
-  written: WrittenCase,
-  { pool, tileElements }: { readonly pool?: WorkerPool; readonly tileElements?: number } = {},
-): Promise<MergedFolder> {
+/** @param root where the merged folder is put */
+export async function mergeFolders(root: string, recipeText: string, { pool, tileElements }: Options = {}): Promise<MergedFolder> {
   outputs += 1;
-  const outDir = join(written.folder, `out-${outputs}`);
-  const options = { recipeText: written.recipeText, recipePath: 'recipe.yml', outDir, threads: 1, tileElements, version: 'test' };
+  const outDir = join(root, `out-${outputs}`);
+  const options = { recipeText, recipePath: 'recipe.yml', outDir, threads: 1, tileElements, version: 'test' };
   const report = await (pool === undefined ? mergeOffline(options) : runOfflineJob(options, pool));
   return readFolder(outDir, report.warnings);
 }
