@@ -56,6 +56,8 @@ interface Paired {
   histogramHigh(a: number, count: number, table: number): void;
   /** table[key & 0xffff] += 1 where key >>> 16 == high. */
   histogramLow(a: number, count: number, high: number, table: number): void;
+  /** Writes the keys in [low, high] (u32) in their order; leaves at `found` (two u32) how many they are and how many are smaller. */
+  gatherKeys(a: number, count: number, low: number, high: number, to: number, found: number): void;
   countKey(a: number, count: number, key: number): number;
   /**
    * Zeroes what lies outside a band of keys. Kept: low < key < high; key == low with a running number (among those) in [lowFrom, lowTo); key == high with a
@@ -178,7 +180,8 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
       signBalance: run.signBalance32,
       histogramHigh: run.histogramHigh32,
       histogramLow: run.histogramLow32,
-      countKey: run.countKey32,
+      gatherKeys: run.gatherKeys32,
+    countKey: run.countKey32,
       keepBand: run.keepBand32,
       keysOf: run.keysOf32,
       drop: run.drop32,
@@ -219,6 +222,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
       signBalance: run.signBalance64,
     histogramHigh: run.histogramHigh64,
     histogramLow: run.histogramLow64,
+    gatherKeys: run.gatherKeys64,
     countKey: run.countKey64,
     keepBand: run.keepBand64,
     keysOf: run.keysOf64,

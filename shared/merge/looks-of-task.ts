@@ -4,10 +4,10 @@
  */
 import { HIGH_BINS, LOW_BINS, LOW_TABLES } from '../workers/looks.js';
 import { unitElementsOf } from '../workers/look-tiles.js';
-import { type Look, type ProgramStatistics, STATISTIC, type TensorTask } from '../workers/program-job.js';
+import { type Look, type ProgramStatistics, STATISTIC, type TensorTask, UNIT_INDEX_FIELDS } from '../workers/program-job.js';
 import { type Band, type Stage, UNIT_ELEMENTS } from './program.js';
 import { roundTo } from './rounding.js';
-import { type BandBorders, bandBorders, type Border, borderFrom, borderInSorted, borderPositions, EMPTY_BAND, placeOf } from './selection.js';
+import { type BandBorders, bandBorders, type Border, borderFrom, borderInList, borderInSorted, borderPositions, EMPTY_BAND, type Place, placeOf } from './selection.js';
 
 /** Places in the shared buffers of a pass. */
 export interface LookRoom {
@@ -35,7 +35,7 @@ export type Looks = Generator<LookRequest, void, LookResult>;
 const SORTED_UP_TO = 4096;
 /** Below it mergekit takes a 1-norm for zero and does not rescale. */
 const MERGEKIT_SMALLEST_NORM = 1e-7;
-const NO_ROOM: LookRoom = { tables: 0, sums: 0, keys: 0 };
+export const NO_ROOM: LookRoom = { tables: 0, sums: 0, keys: 0 };
 
 export interface TaskStatistics {
   readonly task: TensorTask;
@@ -86,27 +86,39 @@ interface OpenBand {
   readonly upper?: number;
 }
 
-/** One table of upper halves an input, then one of lower halves for each border. */
-export function* findBorders(inputs: number, stage: number, open: readonly OpenBand[]): Generator<LookRequest, BandBorders[], LookResult> {
+interface FoundPlaces {
+  /** For each open band the places of its borders in the upper halves. */
+  readonly places: readonly (readonly { readonly position: number; readonly place: Place }[])[];
+  /** For each input the upper halves of interest: none, one or two. */
+  readonly highs: readonly (readonly number[])[];
+}
+
+function* countHigh(inputs: number, stage: number, sampled: boolean): Generator<LookRequest, readonly Uint32Array[], LookResult> {
   const { tables } = yield {
     room: { ...NO_ROOM, tables: HIGH_BINS * inputs },
-    look: (at) => ({ kind: 'high', stage, tables: at.tables }),
+    look: (at) => ({ kind: 'high', stage, tables: at.tables, sampled }),
   };
-  const places = open.map(({ use, lower, upper }) => {
-    const counts = tables.subarray(use * HIGH_BINS, (use + 1) * HIGH_BINS);
-    return [lower, upper].flatMap((position) => (position === undefined ? [] : [{ position, place: placeOf(counts, position) }]));
-  });
+  return Array.from({ length: inputs }, (_, use) => tables.subarray(use * HIGH_BINS, (use + 1) * HIGH_BINS));
+}
+
+/** One table of upper halves an input, then one of lower halves for each border: for any number of tensors together. */
+export function* findBorders(inputs: number, stage: number, open: readonly OpenBand[]): Generator<LookRequest, BandBorders[], LookResult> {
+  const counts = yield* countHigh(inputs, stage, false);
+  const places = open.map(({ use, lower, upper }) =>
+    [lower, upper].flatMap((position) => (position === undefined ? [] : [{ position, place: placeOf(counts[use] ?? [], position) }])),
+  );
   const highs: number[][] = Array.from({ length: inputs }, () => []);
   open.forEach(({ use }, index) => {
     highs[use] = [...new Set(places[index]?.map(({ place }) => place.bin))];
   });
+  const found: FoundPlaces = { places, highs };
   const low = yield {
     room: { ...NO_ROOM, tables: LOW_TABLES * LOW_BINS * inputs },
-    look: (at) => ({ kind: 'low', stage, tables: at.tables, highs }),
+    look: (at) => ({ kind: 'low', stage, tables: at.tables, highs: found.highs }),
   };
   return open.map(({ use, band, lower, upper }, index) => {
-    const borders = (places[index] ?? []).map(({ position, place }) => {
-      const table = (use * LOW_TABLES + (highs[use] ?? []).indexOf(place.bin)) * LOW_BINS;
+    const borders = (found.places[index] ?? []).map(({ position, place }) => {
+      const table = (use * LOW_TABLES + (found.highs[use] ?? []).indexOf(place.bin)) * LOW_BINS;
       return borderFrom(place, low.tables.subarray(table, table + LOW_BINS), position);
     });
     return bandBorders(band, lower === undefined ? undefined : borders[0], upper === undefined ? undefined : borders.at(-1));
@@ -114,14 +126,128 @@ export function* findBorders(inputs: number, stage: number, open: readonly OpenB
 }
 
 function* findByCounting(of: TaskStatistics, stage: number, open: readonly OpenBand[]): Looks {
-  const found = yield* findBorders(of.task.uses.length, stage, open);
-  found.forEach((borders, index) => setBorders(of, stage, open[index]?.use ?? 0, borders));
-  const { task, statistics } = of;
-  if (task.count <= UNIT_ELEMENTS || !found.some((borders) => borders.splitsTies)) return;
+  const { task } = of;
+  if (task.count > UNIT_ELEMENTS && (yield* findByListing(of, stage, open))) return;
+  const borders = yield* findBorders(task.uses.length, stage, open);
+  borders.forEach((one, index) => setBorders(of, stage, open[index]?.use ?? 0, one));
+  if (task.count <= UNIT_ELEMENTS || !borders.some((one) => one.splitsTies)) return;
   yield { room: NO_ROOM, look: () => ({ kind: 'ties', stage }) };
+  for (let use = 0; use < task.uses.length; use++) for (let border = 0; border < 2; border++) tiesToRunningSums(of, stage, use, border);
+}
+
+interface Bracket {
+  /** Number of the band, and whether it is the band's upper border. */
+  readonly open: number;
+  readonly upper: boolean;
+  readonly position: number;
+  readonly low: number;
+  readonly high: number;
+  readonly room: number;
+}
+
+/** More of all elements than this share is not listed. */
+const LISTED_SHARE = 1 / 8;
+/** A sample's quantile is trusted within so many standard deviations, and a little for elements that are not independent. */
+const DEVIATIONS = 6;
+const SLACK = 0.002;
+
+/** Magnitudes between which a border lies, by what a sample says; undefined when they are too many to list. */
+function bracketOf(counts: Uint32Array, sampled: number, count: number, position: number): Pick<Bracket, 'low' | 'high' | 'room'> | undefined {
+  const share = position / count;
+  const margin = DEVIATIONS * Math.sqrt((share * (1 - share)) / sampled) + SLACK;
+  const at = (quantile: number): Place => placeOf(counts, Math.min(sampled - 1, Math.max(0, Math.floor(quantile * sampled))));
+  const first = at(share - margin);
+  const last = at(share + margin);
+  const inside = (last.below + last.inBin - first.below) / sampled;
+  if (inside > LISTED_SHARE) return undefined;
+  return { low: first.bin * 65_536, high: last.bin * 65_536 + 65_535, room: Math.ceil((inside * 1.25 + SLACK) * count) + 4096 };
+}
+
+/**
+ * A sample tells between which magnitudes each border lies; one pass lists those, unit by unit, and counts the smaller ones: the border follows,
+ * and the ties before each unit. False, with nothing changed, when a sample was not typical: then all have to be counted.
+ */
+function* findByListing(of: TaskStatistics, stage: number, open: readonly OpenBand[]): Generator<LookRequest, boolean, LookResult> {
+  const { task, statistics } = of;
+  const { count } = task;
+  const inputs = task.uses.length;
+  const units = Math.ceil(count / UNIT_ELEMENTS);
+  const samples = yield* countHigh(inputs, stage, true);
+  const brackets: Bracket[] = [];
+  for (const [index, { use, lower, upper }] of open.entries()) {
+    const counts = samples[use];
+    if (counts === undefined) return false;
+    const sampled = counts.reduce((sum, one) => sum + one, 0);
+    for (const [position, isUpper] of [
+      [lower, false],
+      [upper, true],
+    ] as const) {
+      if (position === undefined) continue;
+      const bracket = bracketOf(counts, sampled, count, position);
+      if (bracket === undefined) return false;
+      brackets.push({ open: index, upper: isUpper, position, ...bracket });
+    }
+  }
+  const indexSize = 1 + units * UNIT_INDEX_FIELDS;
+  let end = 0;
+  const places = brackets.map(({ room }) => {
+    const indexAt = end;
+    end += indexSize + room;
+    return { indexAt, listAt: indexAt + indexSize };
+  });
+  const { keys } = yield {
+    room: { ...NO_ROOM, keys: end },
+    look: (at) => ({
+      kind: 'gather',
+      stage,
+      ranges: brackets.map(({ open: one, low, high, room }, index) => ({
+        use: open[one]?.use ?? 0,
+        low,
+        high,
+        room,
+        indexAt: at.keys + (places[index]?.indexAt ?? 0),
+        listAt: at.keys + (places[index]?.listAt ?? 0),
+      })),
+    }),
+  };
+  const borders = brackets.map(({ position, low, high, room }, index) => {
+    const { indexAt = 0, listAt = 0 } = places[index] ?? {};
+    const listed = keys[indexAt] ?? 0;
+    let below = 0;
+    for (let unit = 0; unit < units; unit++) below += keys[indexAt + 1 + unit * UNIT_INDEX_FIELDS + 2] ?? 0;
+    if (listed > room || position < below || position >= below + listed) return undefined;
+    const border = borderInList(keys.subarray(listAt, listAt + listed), low, high, position - below);
+    return { ...border, below: border.below + below };
+  });
+  if (borders.some((border) => border === undefined)) return false;
+  open.forEach(({ use, band }, index) => {
+    const own = (upper: boolean): number => brackets.findIndex((bracket) => bracket.open === index && bracket.upper === upper);
+    const found = bandBorders(band, borders[own(false)], borders[own(true)]);
+    setBorders(of, stage, use, found);
+    if (!found.splitsTies) return;
+    for (const [upper, key] of [
+      [false, found.low],
+      [true, found.high],
+    ] as const) {
+      const place = places[own(upper)];
+      if (place === undefined) continue;
+      for (let unit = 0; unit < units; unit++) {
+        const entry = place.indexAt + 1 + unit * UNIT_INDEX_FIELDS;
+        const from = place.listAt + (keys[entry] ?? 0);
+        let ties = 0;
+        const end = from + (keys[entry + 1] ?? 0);
+        for (let at = from; at < end; at++) if (keys[at] === key) ties += 1;
+        statistics.ties[task.tiesAt + ((stage * inputs + use) * units + unit) * 2 + (upper ? 1 : 0)] = ties;
+      }
+      tiesToRunningSums(of, stage, use, upper ? 1 : 0);
+    }
+  });
+  return true;
+}
+
+function tiesToRunningSums({ task, statistics }: TaskStatistics, stage: number, use: number, border: number): void {
   const units = Math.ceil(task.count / UNIT_ELEMENTS);
-  for (let use = 0; use < task.uses.length; use++)
-    for (let border = 0; border < 2; border++) toRunningSums(statistics.ties, task.tiesAt + (stage * task.uses.length + use) * units * 2 + border, units, 2);
+  toRunningSums(statistics.ties, task.tiesAt + (stage * task.uses.length + use) * units * 2 + border, units, 2);
 }
 
 function toRunningSums(numbers: Uint32Array, first: number, count: number, step: number): void {

@@ -4,13 +4,12 @@
  */
 import { STATISTIC, type TensorTask } from '../workers/program-job.js';
 import type { Finding } from '../workers/protocol.js';
-import { findBorders, type LookRequest, type LookResult, numberIndex } from './looks-of-task.js';
+import { findBorders, type LookRequest, type LookResult, NO_ROOM, numberIndex } from './looks-of-task.js';
 import { UNIT_ELEMENTS } from './program.js';
 import { type LookEnvironment, type LookSources, performLooks, placeRequests } from './run-looks.js';
 import { borderPositions, EMPTY_BAND } from './selection.js';
 import type { Gram } from './sphere.js';
 
-const NO_ROOM = { tables: 0, sums: 0, keys: 0 };
 const unitsOf = ({ count }: TensorTask): number => Math.ceil(count / UNIT_ELEMENTS);
 
 export type Measured<T> = { readonly findings: readonly Finding[]; readonly value?: T };

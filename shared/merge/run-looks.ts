@@ -5,7 +5,7 @@ import type { WorkerPool } from '../workers/pool.js';
 import type { LookTask, ProgramStatistics, TensorTask } from '../workers/program-job.js';
 import { CONTROL, type Finding } from '../workers/protocol.js';
 import type { SourceTable } from '../workers/source-table.js';
-import type { LookRequest, LookResult, Looks } from './looks-of-task.js';
+import { type LookRequest, type LookResult, type LookRoom, type Looks, NO_ROOM } from './looks-of-task.js';
 
 export interface LookEnvironment {
   readonly pool: WorkerPool;
@@ -24,12 +24,12 @@ export interface LookSources {
 export interface PlacedRequest {
   readonly task: TensorTask;
   readonly request: LookRequest;
-  readonly room: { readonly tables: number; readonly sums: number; readonly keys: number };
+  readonly room: LookRoom;
 }
 
 /** Gives every request places of its own. */
 export function placeRequests(requests: readonly { task: TensorTask; request: LookRequest }[]): PlacedRequest[] {
-  const next = { tables: 0, sums: 0, keys: 0 };
+  const next = { ...NO_ROOM };
   return requests.map(({ task, request }) => {
     const room = { ...next };
     next.tables += request.room.tables;
@@ -47,7 +47,7 @@ export async function performLooks(
   { sources, statistics }: LookSources,
   placed: readonly PlacedRequest[],
 ): Promise<{ findings: readonly Finding[]; results: LookResult[] }> {
-  const end = { tables: 0, sums: 0, keys: 0 };
+  const end = { ...NO_ROOM };
   for (const { request, room } of placed) {
     end.tables = Math.max(end.tables, room.tables + request.room.tables);
     end.sums = Math.max(end.sums, room.sums + request.room.sums);

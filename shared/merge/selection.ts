@@ -6,6 +6,9 @@
 import { ALL_TIES, NO_HIGH, NO_LOW } from '../workers/program-job.js';
 import type { Band } from './program.js';
 
+/** Bins of one round of borderInList. */
+const LIST_BINS = 4096;
+
 /** Where a position falls among counted things. */
 export interface Place {
   readonly bin: number;
@@ -39,6 +42,26 @@ export function borderInSorted(sorted: Uint32Array, position: number): Border {
   while (from > 0 && sorted[from - 1] === key) from -= 1;
   while (to < sorted.length && sorted[to] === key) to += 1;
   return { key, below: from, equal: to - from };
+}
+
+/**
+ * As borderInSorted, for keys in any order: counts them by their upper, then by all bits.
+ * @param low, high all keys lie in this range
+ */
+export function borderInList(keys: Uint32Array, low: number, high: number, position: number): Border {
+  let shift = 0;
+  while ((high - low) >>> shift >= LIST_BINS) shift += 1;
+  const counts = new Uint32Array(LIST_BINS);
+  for (let i = 0; i < keys.length; i++) {
+    const bin = ((keys[i] ?? 0) - low) >>> shift;
+    counts[bin] = (counts[bin] ?? 0) + 1;
+  }
+  const place = placeOf(counts, position);
+  const from = low + place.bin * 2 ** shift;
+  if (shift === 0) return { key: from, below: place.below, equal: place.inBin };
+  const near = keys.filter((key) => (key - low) >>> shift === place.bin);
+  const border = borderInList(near, from, from + 2 ** shift - 1, position - place.below);
+  return { ...border, below: border.below + place.below };
 }
 
 export function borderFrom(high: Place, lowCounts: ArrayLike<number>, position: number): Border {

@@ -4,7 +4,7 @@
  */
 import { instantiateKernels } from '../kernels/kernels.js';
 import { BLOCK_ELEMENTS, UNIT_ELEMENTS } from '../merge/program.js';
-import { type Bench, HIGH_BINS, LOW_BINS, LOW_TABLES, observe, stagesBefore } from './looks.js';
+import { type Bench, HIGH_BINS, leaveGathered, LOW_BINS, LOW_TABLES, observe, stagesBefore } from './looks.js';
 import type { Look, LookTask, TensorTask } from './program-job.js';
 import { CONTROL, type Finding, type LookJob } from './protocol.js';
 import { createRowDraw } from './row-draw.js';
@@ -26,6 +26,18 @@ export function tableLength(look: Look): number {
   return look.kind === 'low' ? LOW_TABLES * LOW_BINS : 0;
 }
 
+/** Stretches of a unit that a sample is taken of, and elements of each. */
+const SAMPLED_PIECES = 4;
+const SAMPLED_ELEMENTS = 512;
+
+/** What is read of a unit. */
+function piecesOf(look: Look, start: number, count: number): [from: number, length: number][] {
+  if (look.kind !== 'high' || !look.sampled) return [[start, count]];
+  const pieces: [number, number][] = [];
+  for (let at = 0; at < count; at += UNIT_ELEMENTS / SAMPLED_PIECES) pieces.push([start + at, Math.min(SAMPLED_ELEMENTS, count - at)]);
+  return pieces;
+}
+
 export function startLooks(job: LookJob): UnitRunner {
   const { control, tasks, buffers, statistics } = job;
   const kernels = instantiateKernels(job.kernels);
@@ -35,6 +47,8 @@ export function startLooks(job: LookJob): UnitRunner {
   const last = tasks.at(-1);
   const total = last === undefined ? 0 : last.firstUnit + last.units;
   const findings: Finding[] = [];
+  const gathered = { address: 0, listed: [] as number[], smaller: [] as number[], found: kernels.reserve(8) };
+  let gatheredLists = 0;
   const keyTable = kernels.reserve(BLOCK_ELEMENTS * 4);
   let tables = 0;
   let tableBytes = 0;
@@ -78,6 +92,10 @@ export function startLooks(job: LookJob): UnitRunner {
     open = next;
     openIndex = index;
     vectors.open(next.task, unitElementsOf(next.look, next.task), next.look.kind === 'draw' ? next.task.program.columns : BLOCK_ELEMENTS);
+    if (next.look.kind === 'gather' && next.look.ranges.length > gatheredLists) {
+      gatheredLists = next.look.ranges.length;
+      gathered.address = kernels.reserve(gatheredLists * UNIT_ELEMENTS * 4);
+    }
     const bytes = tableLength(next.look) * next.task.uses.length * 4;
     if (bytes > tableBytes) {
       tables = kernels.reserve(bytes);
@@ -92,18 +110,22 @@ export function startLooks(job: LookJob): UnitRunner {
     const size = unitElementsOf(look, task);
     const start = (unit - firstUnit) * size;
     const count = Math.min(size, task.count - start);
-    const bad = vectors.read(start, count);
-    if (bad !== undefined) {
-      findings.push({ kind: 'nonFinite', unit: task.tile, ...bad });
-      return false;
-    }
-    const bench: Bench = { vectors, rowDraw, statistics, buffers, tables, keyTable, bytes: kernels.bytes };
+    const bench: Bench = { vectors, rowDraw, statistics, buffers, tables, keyTable, gathered, bytes: kernels.bytes };
     const step = look.kind === 'draw' ? task.program.columns : BLOCK_ELEMENTS;
-    for (let at = 0; at < count; at += step) {
-      const block = { task, unit: unit - firstUnit, start, at, size: Math.min(step, count - at) };
-      vectors.load(at, block.size, stagesBefore(look, task));
-      observe(bench, block, look);
+    for (const [from, length] of piecesOf(look, start, count)) {
+      // NaN and infinity are the last pass's business, except where coefficients follow from what is measured.
+      const bad = vectors.read(from, length, look.kind === 'gram');
+      if (bad !== undefined) {
+        findings.push({ kind: 'nonFinite', unit: task.tile, ...bad });
+        return false;
+      }
+      for (let at = 0; at < length; at += step) {
+        const block = { task, unit: unit - firstUnit, start: from, at, size: Math.min(step, length - at) };
+        vectors.load(at, block.size, stagesBefore(look, task));
+        observe(bench, block, look);
+      }
     }
+    if (look.kind === 'gather') leaveGathered(bench, unit - firstUnit, look);
     Atomics.add(control, CONTROL.doneUnits, 1);
     return true;
   }

@@ -1,6 +1,6 @@
 /** What each kind of look does with one block of a tensor's vectors. Counts go into this thread's tables, sums and ties into shared arrays. */
 import { UNIT_ELEMENTS } from '../merge/program.js';
-import { type Look, type LookBuffers, type ProgramStatistics, STATISTIC, type TensorTask } from './program-job.js';
+import { type Look, type LookBuffers, type ProgramStatistics, STATISTIC, type TensorTask, UNIT_INDEX_FIELDS } from './program-job.js';
 import type { RowDraw } from './row-draw.js';
 import type { Vectors } from './vectors.js';
 
@@ -28,6 +28,8 @@ export interface Bench {
   readonly tables: number;
   /** Room for the keys of a block. */
   readonly keyTable: number;
+  /** Lists of the current unit: UNIT_ELEMENTS (u32) for each range; how many they hold, and how many are smaller; room for two u32. */
+  readonly gathered: { address: number; readonly listed: number[]; readonly smaller: number[]; found: number };
   /** Bytes of the kernels' memory. */
   bytes(pointer: number, length: number): Uint8Array;
 }
@@ -80,6 +82,37 @@ function keys(bench: Bench, block: Block, look: LookOf<'keys'>): void {
       look.keysAt + use * block.task.count + block.start + block.at,
     );
   }
+}
+
+function gather(bench: Bench, block: Block, look: LookOf<'gather'>): void {
+  const { gathered } = bench;
+  const vectors = new Map(measured(bench, block, look.stage));
+  look.ranges.forEach(({ use, low, high }, range) => {
+    const have = gathered.listed[range] ?? 0;
+    const to = gathered.address + (range * UNIT_ELEMENTS + have) * 4;
+    bench.vectors.v.gatherKeys(vectors.get(use) ?? 0, block.size, low, high, to, gathered.found);
+    const bytes = bench.bytes(gathered.found, 8);
+    const [listed = 0, smaller = 0] = new Uint32Array(bytes.buffer, bytes.byteOffset, 2);
+    gathered.listed[range] = have + listed;
+    gathered.smaller[range] = (gathered.smaller[range] ?? 0) + smaller;
+  });
+}
+
+/** Leaves what a unit gathered in the shared lists. */
+export function leaveGathered({ gathered, buffers, bytes }: Bench, unit: number, look: LookOf<'gather'>): void {
+  const { keys } = buffers;
+  look.ranges.forEach(({ indexAt, listAt, room }, range) => {
+    const count = gathered.listed[range] ?? 0;
+    const at = Atomics.add(keys, indexAt, count);
+    const own = bytes(gathered.address + range * UNIT_ELEMENTS * 4, count * 4);
+    if (at + count <= room) keys.set(new Uint32Array(own.buffer, own.byteOffset, count), listAt + at);
+    const entry = indexAt + 1 + unit * UNIT_INDEX_FIELDS;
+    keys[entry] = at;
+    keys[entry + 1] = count;
+    keys[entry + 2] = gathered.smaller[range] ?? 0;
+    gathered.listed[range] = 0;
+    gathered.smaller[range] = 0;
+  });
 }
 
 function ties(bench: Bench, block: Block, look: LookOf<'ties'>): void {
@@ -150,6 +183,8 @@ export function observe(bench: Bench, block: Block, look: Look): void {
       return high(bench, block, look);
     case 'low':
       return low(bench, block, look);
+    case 'gather':
+      return gather(bench, block, look);
     case 'keys':
       return keys(bench, block, look);
     case 'ties':

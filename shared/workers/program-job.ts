@@ -54,12 +54,28 @@ export const NO_LOW = -1;
 export const NO_HIGH = 0x7fffffff;
 export const ALL_TIES = 0xffffffff;
 
+/** Magnitudes [low, high] of one input, to be listed. */
+export interface GatherRange {
+  readonly use: number;
+  readonly low: number;
+  readonly high: number;
+  /** In `keys`: how many are listed, then for each unit where its first one stands, how many they are, and how many are smaller. */
+  readonly indexAt: number;
+  /** In `keys`: the list, and its room. More than that are counted, but not listed. */
+  readonly listAt: number;
+  readonly room: number;
+}
+
+export const UNIT_INDEX_FIELDS = 3;
+
 /** One look at the vectors of a tensor, for a stage or for the combination. */
 export type Look =
-  /** Counts magnitudes by the upper half of their bits. */
-  | { readonly kind: 'high'; readonly stage: number; readonly tables: number }
+  /** Counts magnitudes by the upper half of their bits: of all elements, or of a sample of every unit. */
+  | { readonly kind: 'high'; readonly stage: number; readonly tables: number; readonly sampled: boolean }
   /** Counts the lower halves of those with the given upper halves: up to two an input. */
   | { readonly kind: 'low'; readonly stage: number; readonly tables: number; readonly highs: readonly (readonly number[])[] }
+  /** Lists the magnitudes in some ranges and counts those below, for each unit. */
+  | { readonly kind: 'gather'; readonly stage: number; readonly ranges: readonly GatherRange[] }
   /** For small tensors: all magnitudes, in the order of the elements. */
   | { readonly kind: 'keys'; readonly stage: number; readonly keysAt: number }
   /** For each unit and input how many elements have the magnitude of the band's borders. */

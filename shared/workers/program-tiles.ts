@@ -31,7 +31,7 @@ export function createProgramTiles(kernels: Kernels, reader: SourceReader, stati
         vectors.open(task, tileElements, step);
         combiner.open(task, step);
       }
-      const bad = vectors.read(start, count);
+      const bad = vectors.read(start, count, true);
       if (bad !== undefined) return { kind: 'nonFinite', input: bad };
       const width = widthOf(outDtype);
       const lane = program.precision / 8;

@@ -35,8 +35,8 @@ export interface Vectors {
   readonly spare: number;
   /** Makes room for a task: `tile` elements are read, `capacity` elements (a block, or a row) loaded at a time. */
   open(task: TensorTask, tile: number, capacity: number): void;
-  /** Reads elements [start, start + count) of base and inputs. */
-  read(start: number, count: number): NonFiniteInput | undefined;
+  /** Reads elements [start, start + count) of base and inputs; with `checks`, finds NaN and infinity in them. */
+  read(start: number, count: number, checks: boolean): NonFiniteInput | undefined;
   /** Loads elements [at, at + count) of what was read and applies the first `stages` stages. In ascending order within a tile. */
   load(at: number, count: number, stages: number): void;
   /** Applies one more stage to what was loaded last. */
@@ -213,7 +213,7 @@ export function createVectors(kernels: Kernels, reader: SourceReader, statistics
       const view = kernels.view();
       pointers.forEach((pointer, index) => view.setUint32(pointerList + index * 4, pointer, true));
     },
-    read(start, count) {
+    read(start, count, checks) {
       const { uses, base, program, tiesAt, count: all } = current();
       tileStart = start;
       const sources = base === undefined ? uses : [...uses, base];
@@ -221,7 +221,7 @@ export function createVectors(kernels: Kernels, reader: SourceReader, statistics
         const width = widthOf(dtype);
         const slot = raw[index] ?? 0;
         reader.read(source, start * width, kernels.bytes(slot, count * width));
-        const bad = run.firstNonFinite(slot, dtype, count);
+        const bad = checks ? run.firstNonFinite(slot, dtype, count) : -1;
         if (bad < 0) continue;
         run.widen(slot + bad * width, dtype, wide, 1);
         return { use: index < uses.length ? index : BASE_USE, element: start + bad, value: kernels.view().getFloat32(wide, true) };

@@ -6,26 +6,56 @@ import { join } from 'node:path';
 
 export interface Measurement {
   readonly wallSeconds: number;
-  /** User and system time; NaN without GNU time. */
+  /** User and system time; NaN where nothing could measure it. */
   readonly cpuSeconds: number;
-  /** Largest resident set; NaN without GNU time. */
+  /** Largest resident set; NaN where nothing could measure it. */
   readonly peakBytes: number;
 }
 
 const GNU_TIME = '/usr/bin/time';
 
-export function measure(command: string, args: readonly string[]): Measurement {
+/** GNU time's report, written by Python: file, then the command. */
+const PYTHON_TIME = `import os, sys, resource
+status = os.spawnvp(os.P_WAIT, sys.argv[2], sys.argv[2:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+open(sys.argv[1], "w").write(f"{used.ru_utime} {used.ru_stime} {used.ru_maxrss}")
+sys.exit(status if status >= 0 else 1)`;
+
+interface MeasureOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** A Python that measures where GNU time is not installed. */
+  readonly python?: string;
+}
+
+function timer(report: string, python: string | undefined): string[] | undefined {
+  if (existsSync(GNU_TIME)) return [GNU_TIME, '-o', report, '-f', '%U %S %M'];
+  return python === undefined ? undefined : [python, '-c', PYTHON_TIME, report];
+}
+
+export function measure(command: string, args: readonly string[], { env, python }: MeasureOptions = {}): Measurement {
   const report = join(tmpdir(), `tributary-bench-${process.pid}.time`);
-  const timed = existsSync(GNU_TIME);
-  const [program, programArgs] = timed ? [GNU_TIME, ['-o', report, '-f', '%U %S %M', command, ...args]] : [command, [...args]];
+  const timed = timer(report, python);
+  const [program = command, ...programArgs] = [...(timed ?? []), command, ...args];
   const start = performance.now();
-  const { status, stderr } = spawnSync(program, programArgs, { encoding: 'utf8', maxBuffer: 1 << 24 });
+  const { status, stderr } = spawnSync(program, programArgs, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 24,
+    ...(env === undefined ? {} : { env }),
+  });
   const wallSeconds = (performance.now() - start) / 1000;
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed: ${stderr}`);
-  if (!timed) return { wallSeconds, cpuSeconds: Number.NaN, peakBytes: Number.NaN };
+  if (timed === undefined) return { wallSeconds, cpuSeconds: Number.NaN, peakBytes: Number.NaN };
   const [user = '', system = '', peak = ''] = readFileSync(report, 'utf8').trim().split(/\s+/);
   rmSync(report, { force: true });
   return { wallSeconds, cpuSeconds: Number(user) + Number(system), peakBytes: Number(peak) * 1024 };
+}
+
+/** What any merge has to do at least: read every input once and write one output, here with `cat` and `cp`. */
+export function measureFloor(inputs: readonly string[], out: string): Measurement {
+  rmSync(out, { force: true });
+  const result = measure('sh', ['-c', 'out="$1"; shift; cat "$@" > /dev/null && cp "$1" "$out"', 'sh', out, ...inputs]);
+  rmSync(out, { force: true });
+  return result;
 }
 
 export function median(values: readonly number[]): number {

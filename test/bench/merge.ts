@@ -8,7 +8,7 @@ import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type Measurement, measure, median } from './measure.js';
+import { type Measurement, measure, measureFloor, median } from './measure.js';
 import { removeSyntheticCheckpoints, type SyntheticSet, syntheticCheckpoints } from './synthetic-checkpoints.js';
 
 const COMMAND_LINE = fileURLToPath(new URL('../../client/cli/main.js', import.meta.url));
@@ -31,13 +31,7 @@ function runMerge(set: SyntheticSet, recipe: string): Measurement {
   return measure(process.execPath, args);
 }
 
-function runFloor(set: SyntheticSet, inputs: readonly string[]): Measurement {
-  const out = join(set.folder, 'floor');
-  rmSync(out, { force: true });
-  const result = measure('sh', ['-c', 'out="$1"; shift; cat "$@" > /dev/null && cp "$1" "$out"', 'sh', out, ...inputs]);
-  rmSync(out, { force: true });
-  return result;
-}
+const runFloor = (set: SyntheticSet, inputs: readonly string[]): Measurement => measureFloor(inputs, join(set.folder, 'floor'));
 
 const weightsOf = (folder: string): string => join(folder, 'model.safetensors');
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;

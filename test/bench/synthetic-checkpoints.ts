@@ -3,19 +3,27 @@ import { closeSync, existsSync, linkSync, mkdirSync, openSync, renameSync, rmSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeSafetensorsHeader, tensorSizeBytes } from '../../shared/formats/safetensors-header.js';
-import type { TensorInfo } from '../../shared/formats/tensor.js';
+import type { DType, TensorInfo } from '../../shared/formats/tensor.js';
 
-/** `scale` 1 is 0.33 GB, 4 is 1.3 GB (four times the layers and the vocabulary). */
-function llamaTensors(scale: number): TensorInfo[] {
-  const hidden = 1024;
-  const intermediate = 2816;
-  const vocabulary = 32_000 * scale;
+interface LlamaShape {
+  readonly hidden: number;
+  readonly intermediate: number;
+  readonly vocabulary: number;
+  readonly layers: number;
+}
+
+/** `scale` 1 is 0.33 GB of BF16, 4 is 1.3 GB (four times the layers and the vocabulary). */
+export function llamaShape(scale: number): LlamaShape {
+  return { hidden: 1024, intermediate: 2816, vocabulary: Math.round(32_000 * scale), layers: Math.max(1, Math.round(9 * scale)) };
+}
+
+export function llamaTensors({ hidden, intermediate, vocabulary, layers }: LlamaShape, dtype: DType = 'BF16'): TensorInfo[] {
   const tensors: TensorInfo[] = [];
   const add = (name: string, ...shape: number[]): void => {
-    tensors.push({ name, dtype: 'BF16', shape });
+    tensors.push({ name, dtype, shape });
   };
   add('model.embed_tokens.weight', vocabulary, hidden);
-  for (let layer = 0; layer < 9 * scale; layer++) {
+  for (let layer = 0; layer < layers; layer++) {
     const prefix = `model.layers.${layer}`;
     add(`${prefix}.input_layernorm.weight`, hidden);
     for (const [name, out] of [
@@ -70,7 +78,7 @@ export interface SyntheticSet {
 /** @param distinct files that really differ; the others are links to these (for memory, where only the number counts) */
 export function syntheticCheckpoints(scale: number, count: number, distinct = count): SyntheticSet {
   const folder = join(tmpdir(), `tributary-bench-${scale}x`);
-  const tensors = llamaTensors(scale);
+  const tensors = llamaTensors(llamaShape(scale));
   const names = ['base', ...Array.from({ length: count }, (_, index) => `m${index + 1}`)];
   names.forEach((name, index) => {
     const path = join(folder, name, 'model.safetensors');

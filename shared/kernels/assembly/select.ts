@@ -57,6 +57,42 @@ import { fourKeys, keyAt } from './vectors';
   for (; i < count; i++, a += sizeof<T>()) bumpLow<T>(a, high, table);
 }
 
+@inline function gatherKeys<T>(a: usize, count: i32, low: i32, high: i32, to: usize, found: usize): void {
+  const lows = i32x4.splat(low);
+  const highs = i32x4.splat(high);
+  let below = i32x4.splat(0);
+  let smaller = 0;
+  const first = to;
+  let i = 0;
+  for (; i + 8 <= count; i += 8, a += 8 * sizeof<T>()) {
+    const k0 = fourKeys<T>(a);
+    const k1 = fourKeys<T>(a + 4 * sizeof<T>());
+    const b0 = i32x4.lt_s(k0, lows);
+    const b1 = i32x4.lt_s(k1, lows);
+    below = i32x4.sub(below, i32x4.add(b0, b1));
+    const in0 = v128.andnot(i32x4.le_s(k0, highs), b0);
+    const in1 = v128.andnot(i32x4.le_s(k1, highs), b1);
+    if (!v128.any_true(v128.or(in0, in1))) continue;
+    let hits = i32x4.bitmask(in0) | (i32x4.bitmask(in1) << 4);
+    while (hits != 0) {
+      store<i32>(to, keyAt<T>(a + <usize>ctz(hits) * sizeof<T>()));
+      to += 4;
+      hits &= hits - 1;
+    }
+  }
+  for (; i < count; i++, a += sizeof<T>()) {
+    const key = keyAt<T>(a);
+    if (key < low) smaller++;
+    else if (key <= high) {
+      store<i32>(to, key);
+      to += 4;
+    }
+  }
+  smaller += i32x4.extract_lane(below, 0) + i32x4.extract_lane(below, 1) + i32x4.extract_lane(below, 2) + i32x4.extract_lane(below, 3);
+  store<i32>(found, <i32>((to - first) >> 2));
+  store<i32>(found, smaller, 4);
+}
+
 @inline function countKey<T>(a: usize, count: i32, key: i32): i32 {
   const keys = i32x4.splat(key);
   let lanes = i32x4.splat(0);
@@ -92,4 +128,13 @@ export function countKey32(a: usize, count: i32, key: i32): i32 {
 
 export function countKey64(a: usize, count: i32, key: i32): i32 {
   return countKey<f64>(a, count, key);
+}
+
+/** Writes the keys in [low, high] (u32) in their order; leaves at `found` how many they are and how many are smaller. */
+export function gatherKeys32(a: usize, count: i32, low: i32, high: i32, to: usize, found: usize): void {
+  gatherKeys<f32>(a, count, low, high, to, found);
+}
+
+export function gatherKeys64(a: usize, count: i32, low: i32, high: i32, to: usize, found: usize): void {
+  gatherKeys<f64>(a, count, low, high, to, found);
 }

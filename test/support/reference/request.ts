@@ -21,26 +21,31 @@ export function flagFrom(request: ReferenceRequest, name: string, fallback: bool
   return Boolean(request.parameters?.[name] ?? fallback);
 }
 
-function baseOf({ base }: ReferenceRequest): ReferenceModel {
-  if (base === undefined) throw new Error('the rule needs a base');
-  return base;
+/** As it is loaded: in the dtype of the arithmetic. */
+function loaded(model: ReferenceModel, { arithmetic }: ReferenceRequest): ReferenceModel {
+  const round = rounder(arithmetic);
+  return new Map([...model].map(([name, { shape, values }]) => [name, { shape, values: values.map(round) }]));
 }
 
-export const modelsOf = (request: ReferenceRequest): ReferenceModel[] => request.inputs.map((input) => input.tensors);
+function baseOf(request: ReferenceRequest): ReferenceModel {
+  if (request.base === undefined) throw new Error('the rule needs a base');
+  return loaded(request.base, request);
+}
+
+export const modelsOf = (request: ReferenceRequest): ReferenceModel[] => request.inputs.map((input) => loaded(input.tensors, request));
 export const weightsOf = (request: ReferenceRequest): number[] => request.inputs.map((input) => input.weight ?? 1);
 
 /** x_i - base */
 export function tausOf(request: ReferenceRequest): ReferenceModel[] {
   const base = baseOf(request);
   const round = rounder(request.arithmetic);
-  return request.inputs.map(({ tensors }) =>
-    perTensor([tensors, base], ([x = zeros(0), from = zeros(0)]) => minus(x.map(round), from).map(round)),
-  );
+  return modelsOf(request).map((model) => perTensor([model, base], ([x = zeros(0), from = zeros(0)]) => minus(x, from).map(round)));
 }
 
-/** base + lambda V */
+/** base + lambda V; lambda enters rounded arithmetic as an f32 number. */
 export function onBase(request: ReferenceRequest, merged: ReferenceModel): ReferenceModel {
-  const lambda = numberFrom(request, 'lambda', 1);
+  const given = numberFrom(request, 'lambda', 1);
+  const lambda = request.arithmetic === undefined ? given : Math.fround(given);
   const round = rounder(request.arithmetic);
   const times = (v: Vector): Vector => (lambda === 1 ? v : scaled(v, lambda).map(round));
   return perTensor([baseOf(request), merged], ([base = zeros(0), v = zeros(0)]) => plus(base, times(v)).map(round));

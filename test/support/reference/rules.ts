@@ -1,6 +1,6 @@
 /** Every rule by its name in a recipe, with a recipe's parameters and defaults, from full weights to full weights. */
 import { arceeFusion } from './arcee-fusion.js';
-import { familyCombine, sce, tiesPaperMerge, tiesPaperTrim } from './consensus.js';
+import { familyCombine, rounder, sce, tiesPaperMerge, tiesPaperTrim } from './consensus.js';
 import { coordinateMedian, fedgma, nearswap, trimmedMean } from './elementwise.js';
 import { FAMILY } from './family.js';
 import { karcher, modelStock, multislerp, nuslerp, nuslerpShare, slerp } from './geometry.js';
@@ -115,7 +115,10 @@ export const REFERENCE_RULES = {
       arithmetic: request.arithmetic,
     }),
   ),
-  passthrough: ofWeights(([only = zeros(0)], request) => scaled(only, request.inputs[0]?.scale ?? numberFrom(request, 'scale', 1))),
+  passthrough: ofWeights(([only = zeros(0)], request) => {
+    const scale = request.inputs[0]?.scale ?? numberFrom(request, 'scale', 1);
+    return scaled(only, request.arithmetic === undefined ? scale : Math.fround(scale)).map(rounder(request.arithmetic));
+  }),
   fedavg: ofTensors((taus, request) => combination(taus, fedavgShares(request.inputs.map((input) => input.samples ?? 0)))),
   fednova: ofTensors((taus, request) => combination(taus, fednovaShares(request.inputs.map((input) => input.steps ?? 0)))),
   fedgma: ofTensors((taus, request) => fedgma(taus, numberFrom(request, 'rho', 0.5), wordFrom(request, 'aggregate', ['sum', 'mean']))),
