@@ -14,11 +14,26 @@ export interface RoundRecipe {
 /** @throws what parseRecipe throws, and RECIPE_INVALID for what makes sense only offline */
 export function parseRoundRecipe(text: string): RoundRecipe {
   const recipe = parseRecipe(text, { fileName: 'recipe' });
-  if (recipe.models.length > 0) {
+  if (recipe.models.length > 0 || recipe.slices.length > 0 || recipe.modules.length > 0) {
     throw new TributaryError('RECIPE_INVALID', {
-      what: 'models: is for offline merges; in a round every accepted contribution takes part',
+      what: 'models:, slices: and modules: are for offline merges; in a round every accepted contribution takes part',
       where: recipe.fileName,
-      fix: 'Remove models:, and give weights under contributors: {NAME: {parameters: {weight: 2}}} if they differ.',
+      fix: 'Remove them, and give weights under contributors: {NAME: {parameters: {weight: 2}}} if they differ.',
+    });
+  }
+  if (recipe.chatTemplate !== undefined || (recipe.tokenizer !== undefined && recipe.tokenizer !== 'base')) {
+    throw new TributaryError('RECIPE_INVALID', {
+      what: 'A round keeps the tokenizer and the chat template of its base',
+      where: `${recipe.fileName}: ${recipe.chatTemplate === undefined ? 'tokenizer' : 'chat_template'}`,
+      fix: 'Remove it.',
+    });
+  }
+  for (const { name, scope, required, meaning } of recipe.description.parameters) {
+    if (required !== true || scope === 'model' || recipe.parameters.has(name)) continue;
+    throw new TributaryError('RECIPE_INVALID', {
+      what: `${recipe.method} has to be told ${name}: ${meaning}`,
+      where: recipe.fileName,
+      expected: `parameters: {${name}: ...}`,
     });
   }
   const { baseModel } = recipe;

@@ -33,6 +33,9 @@ const OPTIONAL = /(?:^|\.)(?:lm_head\.weight|embed_out\.weight|rotary_emb\.inv_f
 const HEAD = /(?:^|\.)(?:lm_head|embed_out|output)\.weight$/;
 const EMBEDDING = /(?:^|\.)(?:embed_tokens|tok_embeddings|word_embeddings|embed_in|wte|shared)\.weight$/;
 
+/** Any of those. */
+const SPECIAL = new RegExp([OPTIONAL, HEAD, EMBEDDING].map((pattern) => pattern.source).join('|'));
+
 /** The first rows of a matrix: a prefix of its bytes. */
 function topRows(tensor: StoredTensor, rows: number): StoredTensor {
   const [, columns = 1] = tensor.shape;
@@ -105,8 +108,12 @@ function settleOptional(name: string, members: readonly AlignedModel[], base: Al
   return `${name} is merged without ${names}, which ${without.length === 1 ? 'does' : 'do'} not have it`;
 }
 
-const view = (model: AlignedModel, names: ReadonlySet<string>): Map<string, StoredTensor> =>
-  new Map([...model.tensors].flatMap(([name, { tensor }]) => (names.has(name) ? [[name, tensor] as const] : [])));
+/** The tensors under their output names; `keep` says which. */
+function view(model: AlignedModel, keep: (name: string) => boolean): Map<string, StoredTensor> {
+  const tensors = new Map<string, StoredTensor>();
+  for (const [name, { tensor }] of model.tensors) if (keep(name)) tensors.set(name, tensor);
+  return tensors;
+}
 
 /**
  * Changes the models' maps: afterwards, a name that a model has is fit to be merged with that of the others.
@@ -127,7 +134,8 @@ export function alignModels(
   let vocabularyRows: number | undefined;
   const optional = new Set<string>();
   if (!strict) {
-    const all = new Set(members.flatMap((model) => [...model.tensors.keys()]));
+    const all = new Set<string>();
+    for (const model of members) for (const name of model.tensors.keys()) if (SPECIAL.test(name)) all.add(name);
     for (const name of all) {
       if (OPTIONAL.test(name)) {
         const warning = settleOptional(name, members, base);
@@ -141,10 +149,9 @@ export function alignModels(
       if (EMBEDDING.test(name) || vocabularyRows === undefined) vocabularyRows = cut.rows;
     }
   }
-  const required = new Set([...reference.tensors.keys()].filter((name) => !optional.has(name)));
-  const extras = (model: AlignedModel): Set<string> => new Set([...model.tensors.keys()].filter((name) => !optional.has(name)));
+  const required = (name: string): boolean => !optional.has(name);
   const expected = { name: reference.name, tensors: view(reference, required) };
-  for (const model of members) if (model !== reference) checkCompatibility(expected, { ...model, tensors: view(model, extras(model)) });
+  for (const model of members) if (model !== reference) checkCompatibility(expected, { ...model, tensors: view(model, required) });
   checkOptional(optional, members);
   const names = [
     ...reference.tensors.keys(),
@@ -158,7 +165,7 @@ function checkOptional(optional: ReadonlySet<string>, members: readonly AlignedM
   for (const name of optional) {
     const [first, ...others] = members.filter((model) => model.tensors.has(name));
     if (first === undefined) continue;
-    const only = new Set([name]);
+    const only = (one: string): boolean => one === name;
     const expected = { name: first.name, tensors: view(first, only) };
     for (const other of others) checkCompatibility(expected, { ...other, tensors: view(other, only) });
   }

@@ -39,5 +39,7 @@ export interface Part {
 }
 
 export function named(tensors: TensorMap, keep: (name: string) => boolean = () => true): Map<string, NamedTensor> {
-  return new Map([...tensors].flatMap(([name, tensor]) => (keep(name) ? [[name, { tensor, inputName: name }] as const] : [])));
+  const kept = new Map<string, NamedTensor>();
+  for (const [name, tensor] of tensors) if (keep(name)) kept.set(name, { tensor, inputName: name });
+  return kept;
 }

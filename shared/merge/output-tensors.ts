@@ -132,10 +132,11 @@ export function outputTensors(request: OutputRequest): OutputTensors {
     vocabularyRows = aligned.vocabularyRows ?? vocabularyRows;
     for (const name of aligned.names) {
       const base = part.base?.tensors.get(name)?.tensor;
-      const sources = part.members.flatMap(({ model, input, scopes }): OutputSource[] => {
+      const sources: OutputSource[] = [];
+      for (const { model, input, scopes } of part.members) {
         const held = model.tensors.get(name);
-        return held === undefined ? [] : [{ input, scopes, ...held }];
-      });
+        if (held !== undefined) sources.push({ input, scopes, tensor: held.tensor, inputName: held.inputName });
+      }
       const shape = (base ?? sources[0]?.tensor)?.shape ?? [];
       tensors.push({ name, shape, t: part.position(name), sources, base, scopes: part.scopes });
     }

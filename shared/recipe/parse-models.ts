@@ -7,7 +7,7 @@ import { countOf, describe, entriesOf, isNothing, itemsOf, refuse, refuseKey, ty
 const MODEL_KEYS = ['model', 'samples', 'steps', 'parameters'] as const;
 const CONTRIBUTOR_KEYS = ['samples', 'steps', 'parameters'] as const;
 const SLICE_KEYS = ['sources', 'base_model', 'parameters'] as const;
-const SOURCE_KEYS = ['model', 'layer_range', 'parameters'] as const;
+const SOURCE_KEYS = ['model', 'layer_range', 'samples', 'steps', 'parameters'] as const;
 const MODULE_KEYS = ['models', 'slices', 'parameters'] as const;
 
 function parseModel(context: SettingsContext, at: YamlNode): RecipeModel {
@@ -66,10 +66,14 @@ function parseLayerRange(at: YamlNode): [number, number] {
 function parseSource(context: SettingsContext, at: YamlNode): RecipeSource {
   let model: string | undefined;
   let layerRange: [number, number] | undefined;
+  let samples: number | undefined;
+  let steps: number | undefined;
   let parameters: Parameters = new Map();
   for (const entry of entriesOf(at, '{model: path, layer_range: [start, end]}')) {
     if (entry.key === 'model') model = parseModelReference(entry.value);
     else if (entry.key === 'layer_range') layerRange = isNothing(entry.value) ? undefined : parseLayerRange(entry.value);
+    else if (entry.key === 'samples') samples = countOf(entry.value, 'a whole number above 0', 1);
+    else if (entry.key === 'steps') steps = countOf(entry.value, 'a whole number above 0', 1);
     else if (entry.key === 'parameters') parameters = parseParameters(context, entry.value, 'model');
     else refuseKey(entry, SOURCE_KEYS);
   }
@@ -77,7 +81,7 @@ function parseSource(context: SettingsContext, at: YamlNode): RecipeSource {
     return refuse('RECIPE_INVALID', at, `${at.path} names no ${model === undefined ? 'model' : 'layers'}`, {
       expected: '{model: path, layer_range: [start, end]}',
     });
-  return { model, layerRange, parameters };
+  return { model, layerRange, samples, steps, parameters };
 }
 
 function parseSources(context: SettingsContext, at: YamlNode): RecipeSource[] {

@@ -116,6 +116,8 @@ export interface RecipeModel {
 export interface RecipeSource {
   readonly model: string;
   readonly layerRange: readonly [number, number];
+  readonly samples?: number | undefined;
+  readonly steps?: number | undefined;
   readonly parameters: Parameters;
 }
 

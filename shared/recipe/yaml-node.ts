@@ -135,7 +135,9 @@ export function itemsOf(at: YamlNode, expected = 'a list'): YamlNode[] {
 /** Text; numbers and dates keep the spelling they have in the file. */
 export function textOf(at: YamlNode, expected = 'text'): string {
   const node = resolve(at);
-  if (!isScalar(node) || node.value === null || typeof node.value === 'boolean') return wrong(at, expected);
+  if (!isScalar(node) || node.value === null) return wrong(at, expected);
+  // PyYAML takes yes and no for truth values, but not the letters y and n.
+  if (typeof node.value === 'boolean') return /^[yn]$/i.test(node.source ?? '') ? (node.source as string) : wrong(at, expected);
   const text = typeof node.value === 'string' ? node.value : scalarText(node);
   return text.trim() === '' ? wrong(at, expected) : text;
 }

@@ -61,6 +61,10 @@ numerics: exact
     expect(parse('rule: {combine: sum, post: [{scale: {lambda: 0.5}}]}').parameters.get('lambda')).toEqual([{ value: 0.5 }]);
   });
 
+  it('takes y and n for names, as PyYAML does', () => {
+    expect(parse('merge_method: linear\nmodels: [{model: y}, {model: N}]').models.map((one) => one.model)).toEqual(['y', 'N']);
+  });
+
   it('warns about parameters without effect', () => {
     const recipe = parse(
       'merge_method: linear\nmodels: [{model: a, parameters: {weight: 1, normalize: 0, density: 0.5}}]\nparameters: {int8_mask: true}',
