@@ -109,11 +109,9 @@ function planWeightedSum(request: TensorRequest): Planned {
   return modelRule ? planPending({ spec }) : planSum(spec, dtype, name);
 }
 
-/** Length of a row of the rules that go row by row: the last dimension, or what lies behind the first. */
-function columnsOf({ recipe, shape, count }: TensorRequest): number {
-  if (shape.length < 2) return count;
-  if (recipe.rule.combine === 'model_stock') return count / (shape[0] ?? 1);
-  return shape.at(-1) ?? count;
+/** Length of a row: the last dimension; all elements of a vector. */
+function columnsOf({ shape, count }: TensorRequest): number {
+  return shape.length < 2 ? count : (shape.at(-1) ?? count);
 }
 
 /** @throws RECIPE_INVALID */
