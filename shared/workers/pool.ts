@@ -10,7 +10,7 @@ import { helpUnits, type UnitRunner } from './units.js';
 
 export interface WorkerPool {
   readonly threads: number;
-  /** Runs a job on all threads and returns what they found. One job at a time. On failure or abort all threads stop at their next unit. */
+  /** Runs a job on all threads and returns what they found; jobs queue up. On failure or abort all threads stop at their next unit. */
   run(job: Job, options?: { signal?: AbortSignal | undefined }): Promise<Finding[]>;
   close(): Promise<void>;
 }
@@ -67,31 +67,39 @@ export function startPool(threads: number, { callerHelps = false }: PoolOptions 
     });
   }
 
+  async function perform(job: Job, signal: AbortSignal | undefined): Promise<Finding[]> {
+    const throwIfAborted = () => {
+      if (signal?.aborted === true) throw interrupted(signal);
+    };
+    throwIfAborted();
+    const stop = () => Atomics.store(job.control, CONTROL.stop, 1);
+    signal?.addEventListener('abort', stop, { once: true });
+    nextId += 1;
+    try {
+      const asked = workers.map(async (worker) => {
+        const reply = await ask(worker, { id: nextId, job });
+        if (reply.kind === 'failed') stop();
+        return reply;
+      });
+      if (callerHelps) asked.push(help(job, nextId, stop));
+      const replies = await Promise.all(asked);
+      const failed = replies.find((reply) => reply.kind === 'failed');
+      if (failed !== undefined) throw deserializeError(failed.error);
+      throwIfAborted();
+      return replies.flatMap((reply) => (reply.kind === 'done' ? reply.findings : []));
+    } finally {
+      signal?.removeEventListener('abort', stop);
+    }
+  }
+
+  let last: Promise<unknown> = Promise.resolve();
+
   return {
     threads,
-    async run(job, { signal } = {}) {
-      const throwIfAborted = () => {
-        if (signal?.aborted === true) throw interrupted(signal);
-      };
-      throwIfAborted();
-      const stop = () => Atomics.store(job.control, CONTROL.stop, 1);
-      signal?.addEventListener('abort', stop, { once: true });
-      nextId += 1;
-      try {
-        const asked = workers.map(async (worker) => {
-          const reply = await ask(worker, { id: nextId, job });
-          if (reply.kind === 'failed') stop();
-          return reply;
-        });
-        if (callerHelps) asked.push(help(job, nextId, stop));
-        const replies = await Promise.all(asked);
-        const failed = replies.find((reply) => reply.kind === 'failed');
-        if (failed !== undefined) throw deserializeError(failed.error);
-        throwIfAborted();
-        return replies.flatMap((reply) => (reply.kind === 'done' ? reply.findings : []));
-      } finally {
-        signal?.removeEventListener('abort', stop);
-      }
+    run(job, { signal } = {}) {
+      const result = last.then(() => perform(job, signal));
+      last = result.catch(() => undefined);
+      return result;
     },
     async close() {
       await Promise.all(workers.map((worker) => worker.terminate()));

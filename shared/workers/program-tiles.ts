@@ -43,6 +43,8 @@ export function createProgramTiles(kernels: Kernels, reader: SourceReader, stati
           const to = out + (at + done) * width;
           const some = Math.min(BLOCK_ELEMENTS, size - done);
           const { result } = combiner;
+          // mergekit adds zeros to the base like any other number, which takes the sign off a zero.
+          if (program.quirks && program.plusBase) vectors.addZeros(done * lane, some);
           const overflowed = vectors.v.finish(
             result + done * lane,
             vectors.base + done * lane,

@@ -41,6 +41,8 @@ export interface Vectors {
   load(at: number, count: number, stages: number): void;
   /** Applies one more stage to what was loaded last. */
   applyStage(stage: number, at: number, count: number): void;
+  /** base + 0 for the base's numbers from byte `shift` on. */
+  addZeros(shift: number, count: number): void;
   /** A number as the task's arithmetic holds it. */
   roundNumber(value: number): number;
   /** Sum of magnitudes of a vector that may be longer than a block. */
@@ -251,6 +253,10 @@ export function createVectors(kernels: Kernels, reader: SourceReader, statistics
       for (let stage = 0; stage < stages; stage++) applyStage(stage, at, count);
     },
     applyStage,
+    addZeros(shift, count) {
+      v.clear(spareOf(), count * v.sizeBytes);
+      v.add(baseOf() + shift, spareOf(), count);
+    },
     roundNumber: (value) => roundTo(current().program.rounding, value),
     sumAbs(vector, count) {
       let sum = 0;
