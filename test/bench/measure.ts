@@ -43,10 +43,11 @@ export function measure(command: string, args: readonly string[], { env, python 
     ...(env === undefined ? {} : { env }),
   });
   const wallSeconds = (performance.now() - start) / 1000;
+  const reported = existsSync(report) ? readFileSync(report, 'utf8') : '';
+  rmSync(report, { force: true });
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed: ${stderr}`);
   if (timed === undefined) return { wallSeconds, cpuSeconds: Number.NaN, peakBytes: Number.NaN };
-  const [user = '', system = '', peak = ''] = readFileSync(report, 'utf8').trim().split(/\s+/);
-  rmSync(report, { force: true });
+  const [user = '', system = '', peak = ''] = reported.trim().split(/\s+/);
   return { wallSeconds, cpuSeconds: Number(user) + Number(system), peakBytes: Number(peak) * 1024 };
 }
 

@@ -10,6 +10,8 @@ export interface Difference {
   /** Elements whose bits differ (+0 and -0 are the same number). */
   readonly unequal: number;
   readonly maxUlps: number;
+  /** Largest |a - b| in ulps of the largest |b|. */
+  readonly maxUlpsOfLargest: number;
   /** Largest |a - b| over largest |b|. */
   readonly maxRelative: number;
   /** Where maxUlps was met; -1 when nothing differs. */
@@ -30,7 +32,7 @@ for (let bits = 0; bits < 65_536; bits++) {
 
 /** Little-endian bytes of a tensor as fp32 numbers. */
 export function toFloats(dtype: MergeDType, bytes: Uint8Array): Float32Array {
-  const { buffer } = Uint8Array.from(bytes);
+  const { buffer } = new Uint8Array(bytes);
   if (dtype === 'F32') return new Float32Array(buffer);
   const bits = new Uint16Array(buffer);
   if (dtype === 'F16') return Float32Array.from(bits, (one) => halves[one] ?? 0);
@@ -39,9 +41,13 @@ export function toFloats(dtype: MergeDType, bytes: Uint8Array): Float32Array {
   return new Float32Array(words.buffer);
 }
 
+const one = new Float32Array(1);
+const oneBits = new Uint32Array(one.buffer);
+
 /** Distance to the next larger number of the dtype. */
-export function ulpOf(dtype: MergeDType, value: number): number {
-  const exponent = value === 0 ? Number.NEGATIVE_INFINITY : Math.floor(Math.log2(Math.abs(value)));
+function ulpOf(dtype: MergeDType, value: number): number {
+  one[0] = value;
+  const exponent = (((oneBits[0] ?? 0) >>> 23) & 255) - 127;
   return 2 ** (Math.max(exponent, SMALLEST_EXPONENT[dtype]) - FRACTION_BITS[dtype]);
 }
 
@@ -72,5 +78,6 @@ export function compareNumbers(
     const ulps = difference / ulpOf(dtype, Math.max(Math.abs(a), Math.abs(b), smallest));
     if (ulps > maxUlps) [maxUlps, worst] = [ulps, index];
   }
-  return { count, unequal, maxUlps, maxRelative: largest === 0 ? maxDifference : maxDifference / largest, worst };
+  const maxRelative = largest === 0 ? maxDifference : maxDifference / largest;
+  return { count, unequal, maxUlps, maxUlpsOfLargest: maxDifference / ulpOf(dtype, largest), maxRelative, worst };
 }

@@ -61,7 +61,7 @@ export async function compareElements(ours: string, theirs: string): Promise<str
     unequal += difference.unequal;
     relative = Math.max(relative, difference.maxRelative);
     if (difference.maxUlps > ulps) [ulps, where] = [difference.maxUlps, slice.name];
-    if (difference.maxUlps > 0) coarse = Math.max(coarse, compareNumbers(slice.dtype, x, y, { floor: 1 }).maxUlps);
+    coarse = Math.max(coarse, difference.maxUlpsOfLargest);
     dtype = slice.dtype;
   }
   const share = `${((100 * unequal) / count).toFixed(4)} % of ${count} elements unequal`;
