@@ -9,13 +9,14 @@ import type { Look, LookTask, TensorTask } from './program-job.js';
 import { CONTROL, type Finding, type LookJob } from './protocol.js';
 import { createRowDraw } from './row-draw.js';
 import { createSourceReader } from './source-reader.js';
+import { createSpecialBench, type LookShape, specialShape } from './special-looks.js';
 import { runUnits, type UnitRunner } from './units.js';
 import { createVectors } from './vectors.js';
 
 /** Elements of one unit of a look. Drawing by rank takes whole rows, as many as end at a whole byte of the mask. */
-export function unitElementsOf(look: Look, { program }: Pick<TensorTask, 'program'>): number {
-  if (look.kind !== 'draw') return UNIT_ELEMENTS;
-  let step = program.columns;
+export function unitElementsOf(look: Look, task: Pick<TensorTask, 'program' | 'count'>): number {
+  if (look.kind !== 'draw') return specialShape(look, task)?.unit ?? UNIT_ELEMENTS;
+  let step = task.program.columns;
   while (step % 8 !== 0) step *= 2;
   return step * Math.max(1, Math.floor(UNIT_ELEMENTS / step));
 }
@@ -24,6 +25,11 @@ export function unitElementsOf(look: Look, { program }: Pick<TensorTask, 'progra
 export function tableLength(look: Look): number {
   if (look.kind === 'high') return HIGH_BINS;
   return look.kind === 'low' ? LOW_TABLES * LOW_BINS : 0;
+}
+
+function shapeOf({ look, task }: Pick<LookTask, 'look' | 'task'>): LookShape {
+  const unit = unitElementsOf(look, task);
+  return specialShape(look, task) ?? { unit, piece: unit, step: look.kind === 'draw' ? task.program.columns : BLOCK_ELEMENTS };
 }
 
 export function startLooks(job: LookJob): UnitRunner {
@@ -35,6 +41,7 @@ export function startLooks(job: LookJob): UnitRunner {
   const last = tasks.at(-1);
   const total = last === undefined ? 0 : last.firstUnit + last.units;
   const findings: Finding[] = [];
+  const special = createSpecialBench(kernels);
   const keyTable = kernels.reserve(BLOCK_ELEMENTS * 4);
   let tables = 0;
   let tableBytes = 0;
@@ -77,7 +84,8 @@ export function startLooks(job: LookJob): UnitRunner {
     flush();
     open = next;
     openIndex = index;
-    vectors.open(next.task, unitElementsOf(next.look, next.task), next.look.kind === 'draw' ? next.task.program.columns : BLOCK_ELEMENTS);
+    const { piece, step } = shapeOf(next);
+    vectors.open(next.task, piece, step);
     const bytes = tableLength(next.look) * next.task.uses.length * 4;
     if (bytes > tableBytes) {
       tables = kernels.reserve(bytes);
@@ -89,20 +97,22 @@ export function startLooks(job: LookJob): UnitRunner {
 
   function perform(unit: number): boolean {
     const { task, look, firstUnit } = enter(indexOf(unit));
-    const size = unitElementsOf(look, task);
-    const start = (unit - firstUnit) * size;
-    const count = Math.min(size, task.count - start);
-    const bad = vectors.read(start, count);
-    if (bad !== undefined) {
-      findings.push({ kind: 'nonFinite', unit: task.tile, ...bad });
-      return false;
-    }
-    const bench: Bench = { vectors, rowDraw, statistics, buffers, tables, keyTable, bytes: kernels.bytes };
-    const step = look.kind === 'draw' ? task.program.columns : BLOCK_ELEMENTS;
-    for (let at = 0; at < count; at += step) {
-      const block = { task, unit: unit - firstUnit, start, at, size: Math.min(step, count - at) };
-      vectors.load(at, block.size, stagesBefore(look, task));
-      observe(bench, block, look);
+    const { unit: size, piece, step } = shapeOf({ task, look });
+    const from = (unit - firstUnit) * size;
+    const end = Math.min(from + size, task.count);
+    const bench: Bench = { vectors, rowDraw, statistics, buffers, special, tables, keyTable, bytes: kernels.bytes };
+    for (let start = from; start < end; start += piece) {
+      const count = Math.min(piece, end - start);
+      const bad = vectors.read(start, count);
+      if (bad !== undefined) {
+        findings.push({ kind: 'nonFinite', unit: task.tile, ...bad });
+        return false;
+      }
+      for (let at = 0; at < count; at += step) {
+        const block = { task, unit: unit - firstUnit, start, at, size: Math.min(step, count - at) };
+        vectors.load(at, block.size, stagesBefore(look, task));
+        observe(bench, block, look);
+      }
     }
     Atomics.add(control, CONTROL.doneUnits, 1);
     return true;

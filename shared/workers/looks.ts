@@ -1,7 +1,9 @@
 /** What each kind of look does with one block of a tensor's vectors. Counts go into this thread's tables, sums and ties into shared arrays. */
 import { UNIT_ELEMENTS } from '../merge/program.js';
+import { weighImportance } from './importance.js';
 import { type Look, type LookBuffers, type ProgramStatistics, STATISTIC, type TensorTask } from './program-job.js';
 import type { RowDraw } from './row-draw.js';
+import { observeSpecial, type SpecialBench } from './special-looks.js';
 import type { Vectors } from './vectors.js';
 
 export const HIGH_BINS = 32_768;
@@ -24,6 +26,7 @@ export interface Bench {
   readonly rowDraw: RowDraw;
   readonly statistics: ProgramStatistics;
   readonly buffers: LookBuffers;
+  readonly special: SpecialBench;
   /** Address of this thread's tables: HIGH_BINS, or LOW_TABLES x LOW_BINS, for each input. */
   readonly tables: number;
   /** Room for the keys of a block. */
@@ -36,15 +39,25 @@ type LookOf<K extends Look['kind']> = Extract<Look, { kind: K }>;
 
 /** Number of stages that are applied before the look. */
 export function stagesBefore(look: Look, task: TensorTask): number {
-  if (look.kind === 'energy' || look.kind === 'signs') return task.program.stages.length;
+  if (look.kind === 'divergence') return 0;
+  if (look.kind === 'energy' || look.kind === 'signs' || look.kind === 'columns') return task.program.stages.length;
   return look.kind === 'gram' ? 0 : look.stage;
 }
 
-/** A variance stage measures one vector made of all inputs; the others each input that they thin out. */
-function* measured({ vectors }: Bench, { task, size }: Block, stageIndex: number): Generator<[use: number, vector: number]> {
+/** Stages of variance and importance measure one vector made of the inputs; the others each input that they thin out. */
+function* measured(
+  { vectors, statistics }: Bench,
+  { task, start, at, size }: Block,
+  stageIndex: number,
+): Generator<[use: number, vector: number]> {
   const stage = task.program.stages[stageIndex];
   if (stage?.kind === 'variance') {
     vectors.v.variance(vectors.pointerList, vectors.pointers.length, vectors.spare, size);
+    yield [0, vectors.spare];
+    return;
+  }
+  if (stage?.kind === 'importance') {
+    weighImportance(vectors.v, statistics, task, vectors.pointers[0] ?? 0, vectors.spare, start + at, size);
     yield [0, vectors.spare];
     return;
   }
@@ -164,5 +177,8 @@ export function observe(bench: Bench, block: Block, look: Look): void {
       return gram(bench, block, look);
     case 'signs':
       return signs(bench, block, look);
+    case 'columns':
+    case 'divergence':
+      return observeSpecial(bench, block, look);
   }
 }

@@ -72,6 +72,10 @@ export type Look =
   | { readonly kind: 'energy'; readonly sumsAt: number }
   /** For each unit the products of all pairs of vectors (i <= j, row by row), or of each with itself, before any stage. */
   | { readonly kind: 'gram'; readonly sumsAt: number; readonly pairs: boolean }
+  /** For each group of rows the products of two inputs, column by column: a a, a b, b b. */
+  | { readonly kind: 'columns'; readonly sumsAt: number }
+  /** For each row the divergence of its softmax from the base's. */
+  | { readonly kind: 'divergence'; readonly sumsAt: number }
   /** For each unit how many sums over the inputs are above zero, less how many are below. */
   | { readonly kind: 'signs'; readonly sumsAt: number };
 
