@@ -3,6 +3,7 @@ import type { WorkerPool } from '../workers/pool.js';
 import type { TensorTask } from '../workers/program-job.js';
 import { CONTROL, type Finding, type MergeJob } from '../workers/protocol.js';
 import { type CompiledPart, compilePart, GROUP_SIZE, type TileLayout } from './compile-job.js';
+import { measureCombinations } from './measure-combination.js';
 import { measureModelStages } from './measure-model.js';
 import { solveModelWide, solveTensors } from './measure-plan.js';
 import { cutParts, isModelWide, type Part } from './parts.js';
@@ -52,8 +53,10 @@ async function mergePart(
   if (findings.length > 0) return findings;
   const whole = tensors === slice && planned === environment.planned && to - from === planned.length;
   const part = whole ? environment.compiled : compilePart(tensors, from, layout);
-  const tasks = openTasks(environment, part, from, tensors);
-  if (tensors.some(isModelWide)) {
+  const wide = tensors.some(isModelWide);
+  // What is measured over all tensors must not depend on which of them an earlier run has written.
+  const tasks = wide ? part.tasks.filter((task) => task !== undefined) : openTasks(environment, part, from, tensors);
+  if (wide) {
     const found = await measureModelStages(environment, part, tasks);
     if (found.length > 0) return found;
   }
@@ -63,6 +66,8 @@ async function mergePart(
     tasks.map((task) => ({ task, looks: allLooksOf({ task, statistics: part.statistics }) })),
   );
   if (found.length > 0) return found;
+  const combined = await measureCombinations(environment, part, tasks);
+  if (combined.length > 0) return combined;
   Atomics.store(control, CONTROL.nextUnit, part.firstTile);
   const job: MergeJob = {
     kind: 'merge',

@@ -6,6 +6,7 @@
 import { elementCount } from '../formats/safetensors-header.js';
 import { HIGH_BINS, LOW_BINS, LOW_TABLES } from '../workers/looks.js';
 import { statisticsRoom } from './compile-job.js';
+import { isModelWideCombine } from './measure-combination.js';
 import { extraSums } from './program-numbers.js';
 import type { MergePlan, PlannedTensor } from './types.js';
 
@@ -22,6 +23,7 @@ const TENSORS = 4096;
 export const isModelWide = ({ program }: PlannedTensor): boolean =>
   program !== undefined &&
   (program.stages.some((stage) => stage.kind === 'band' && stage.scope === 'model') ||
+    isModelWideCombine(program.combine) ||
     (program.combine.kind === 'consensus' && program.combine.zero === 'majority'));
 
 function statisticsBytes(tensor: PlannedTensor): number {

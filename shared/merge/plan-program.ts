@@ -192,7 +192,7 @@ export function combineOf(request: ProgramRequest): Combine | undefined {
     case 'arcee_fusion':
       return { kind: 'sum', weights: [1], normalize: false };
     case 'pcb':
-      throw new TributaryError('RECIPE_UNSUPPORTED', { what: `${recipe.method} cannot be merged in this version`, where: recipe.fileName });
+      return { kind: 'competition', ratio: values.global('ratio') };
     case 'passthrough':
       return { kind: 'sum', weights: inputs.map(({ participant }) => values.model('scale', participant)), normalize: false };
     case 'slerp':

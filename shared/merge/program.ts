@@ -74,6 +74,8 @@ export type Combine =
   | { readonly kind: 'unify' }
   /** Sum divided by the number of inputs that are not zero there. */
   | { readonly kind: 'mean_of_kept' }
+  /** Each element weighed by its magnitude among all of its input and its agreement with the others; the share `ratio` of the best counts (PCB). */
+  | { readonly kind: 'competition'; readonly ratio: number }
   | { readonly kind: 'nearswap'; readonly t: number }
   /** Each row turned on its own sphere from the first input to the second. */
   | { readonly kind: 'row_slerp'; readonly t: number }

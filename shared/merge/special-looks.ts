@@ -20,7 +20,8 @@ const words = new Uint32Array(1);
 const float = new Float32Array(words.buffer);
 const OFTEN = 1.5;
 
-function valueOfKey(key: number): number {
+/** The magnitude that has a key. */
+export function valueOfKey(key: number): number {
   words[0] = key;
   return float[0] ?? 0;
 }

@@ -18,6 +18,7 @@ function passesOf({ program, pending }: PlannedTensor): number {
     if ('rescale' in stage && stage.rescale === 'l1') passes += 1;
   }
   const { combine } = program;
+  if (combine.kind === 'competition') passes += 4;
   if (combine.kind === 'energy' || combine.kind === 'column_slerp' || (combine.kind === 'consensus' && combine.zero === 'majority'))
     passes += 1;
   return passes;

@@ -2,6 +2,7 @@
 import type { Kernels } from '../kernels/kernels.js';
 import { BLOCK_ELEMENTS, type Combine } from '../merge/program.js';
 import { nuslerpCoefficients, stockRatio } from '../merge/sphere.js';
+import { createCompetition } from './competition.js';
 import { createColumnTurn } from './column-turn.js';
 import { type ProgramStatistics, STATISTIC, type TensorTask } from './program-job.js';
 import type { Vectors } from './vectors.js';
@@ -22,6 +23,7 @@ export interface Combiner {
 }
 
 export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: ProgramStatistics): Combiner {
+  const competition = createCompetition(kernels, vectors, statistics);
   const columnTurn = createColumnTurn(kernels, statistics);
   let weightList = 0;
   let weightEntries = 0;
@@ -103,6 +105,8 @@ export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: P
         return v.unify(pointerList, n, result, count);
       case 'mean_of_kept':
         return v.meanOfKept(pointerList, n, result, count);
+      case 'competition':
+        return competition.combine(task, result, count);
       case 'nearswap':
         if (program.quirks) return v.nearswapStepwise32(base, pointers[0] ?? 0, result, count, how.t, rounding);
         return v.nearswap(base, pointers[0] ?? 0, result, count, how.t);

@@ -23,8 +23,8 @@ export function unitElementsOf(look: Look, task: Pick<TensorTask, 'program' | 'c
 
 /** Numbers that a thread counts for each input before it adds them to the shared ones. */
 export function tableLength(look: Look): number {
-  if (look.kind === 'high') return HIGH_BINS;
-  return look.kind === 'low' ? LOW_TABLES * LOW_BINS : 0;
+  if (look.kind !== 'high' && look.kind !== 'low') return 0;
+  return (look.kind === 'high' ? HIGH_BINS : LOW_TABLES * LOW_BINS) * (look.scores === true ? 2 : 1);
 }
 
 function shapeOf({ look, task }: Pick<LookTask, 'look' | 'task'>): LookShape {
@@ -41,7 +41,7 @@ export function startLooks(job: LookJob): UnitRunner {
   const last = tasks.at(-1);
   const total = last === undefined ? 0 : last.firstUnit + last.units;
   const findings: Finding[] = [];
-  const special = createSpecialBench(kernels);
+  const special = createSpecialBench(kernels, vectors, statistics);
   const keyTable = kernels.reserve(BLOCK_ELEMENTS * 4);
   let tables = 0;
   let tableBytes = 0;

@@ -67,17 +67,20 @@ function* measured(
   }
 }
 
+const counted = (bench: Bench, block: Block, { scores, stage }: LookOf<'high' | 'low'>): Generator<[use: number, vector: number]> =>
+  scores === true ? bench.special.competition.scores(block.task, block.size) : measured(bench, block, stage);
+
 function add(sums: Float64Array, index: number, value: number): void {
   sums[index] = (sums[index] ?? 0) + value;
 }
 
 function high(bench: Bench, block: Block, look: LookOf<'high'>): void {
-  for (const [use, vector] of measured(bench, block, look.stage))
+  for (const [use, vector] of counted(bench, block, look))
     bench.vectors.v.histogramHigh(vector, block.size, bench.tables + use * HIGH_BINS * 4);
 }
 
 function low(bench: Bench, block: Block, look: LookOf<'low'>): void {
-  for (const [use, vector] of measured(bench, block, look.stage)) {
+  for (const [use, vector] of counted(bench, block, look)) {
     (look.highs[use] ?? []).forEach((one, index) =>
       bench.vectors.v.histogramLow(vector, block.size, one, bench.tables + (use * LOW_TABLES + index) * LOW_BINS * 4),
     );

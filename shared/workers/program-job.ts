@@ -56,10 +56,16 @@ export const ALL_TIES = 0xffffffff;
 
 /** One look at the vectors of a tensor, for a stage or for the combination. */
 export type Look =
-  /** Counts magnitudes by the upper half of their bits. */
-  | { readonly kind: 'high'; readonly stage: number; readonly tables: number }
+  /** Counts magnitudes (`scores`: of scores above and below zero, two tables an input) by the upper half of their bits. */
+  | { readonly kind: 'high'; readonly stage: number; readonly tables: number; readonly scores?: true }
   /** Counts the lower halves of those with the given upper halves: up to two an input. */
-  | { readonly kind: 'low'; readonly stage: number; readonly tables: number; readonly highs: readonly (readonly number[])[] }
+  | {
+      readonly kind: 'low';
+      readonly stage: number;
+      readonly tables: number;
+      readonly highs: readonly (readonly number[])[];
+      readonly scores?: true;
+    }
   /** For small tensors: all magnitudes, in the order of the elements. */
   | { readonly kind: 'keys'; readonly stage: number; readonly keysAt: number }
   /** For each unit and input how many elements have the magnitude of the band's borders. */

@@ -2,7 +2,8 @@
 import type { Kernels } from '../kernels/kernels.js';
 import { COLUMN_PRODUCTS, rowsOfGroup, wholeRows } from '../merge/program-numbers.js';
 import { blockRows } from '../merge/program-tiling.js';
-import type { Look, LookBuffers, TensorTask } from './program-job.js';
+import { type Competition, createCompetition } from './competition.js';
+import type { Look, LookBuffers, ProgramStatistics, TensorTask } from './program-job.js';
 import type { Vectors } from './vectors.js';
 
 export type SpecialLook = Extract<Look, { kind: 'columns' | 'divergence' }>;
@@ -25,16 +26,18 @@ export function specialShape(look: Look, { program, count }: Pick<TensorTask, 'p
 
 /** What special looks need beside the vectors. */
 export interface SpecialBench {
+  readonly competition: Competition;
   /** Address of f64[COLUMN_PRODUCTS][columns]. */
   columnSums(columns: number): number;
   /** Numbers of the kernels' memory. */
   doubles(pointer: number, count: number): Float64Array;
 }
 
-export function createSpecialBench(kernels: Kernels): SpecialBench {
+export function createSpecialBench(kernels: Kernels, vectors: Vectors, statistics: ProgramStatistics): SpecialBench {
   let sums = 0;
   let capacity = 0;
   return {
+    competition: createCompetition(kernels, vectors, statistics),
     columnSums(columns) {
       if (columns > capacity) {
         capacity = columns;

@@ -74,6 +74,8 @@ const CASES: readonly RuleCase[] = [
   { rule: 'nuslerp', parameters: { nuslerp_flatten: false, nuslerp_row_wise: true }, inputs: 2, base: false, weights: [0.3, 0.6] },
   { rule: 'nuslerp', parameters: { nuslerp_flatten: false, nuslerp_row_wise: true }, inputs: 2, base: true, weights: [1, 2] },
   { rule: 'arcee_fusion', inputs: 1, base: true },
+  { rule: 'pcb', inputs: 3, base: true },
+  { rule: 'pcb', parameters: { ratio: 0.7, lambda: 1.2 }, inputs: 2, base: true },
 ];
 
 /** Share of the elements that may be on the other side of a threshold, whose key is a number of 32 bits. */
