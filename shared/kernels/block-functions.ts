@@ -127,6 +127,15 @@ interface Paired {
   meanOfKept(ptrs: number, n: number, out: number, count: number): void;
   /** q = t / max(|a - b|, 1e-6) held in [0, 1]; out = q b + (1 - q) a. */
   nearswap(a: number, b: number, out: number, count: number, t: number): void;
+
+  /** sums: f64[3][columns], += a a, a b and b b of one row, a column each. */
+  columnProducts(a: number, b: number, columns: number, sums: number): void;
+  /** out = ofA a + ofB b for one row, a coefficient for each column. */
+  mixColumns(a: number, b: number, ofA: number, ofB: number, out: number, columns: number): void;
+  /** KL(softmax(base + v) || softmax(base)) of one row, in fp64. */
+  softmaxDivergence(v: number, base: number, count: number): number;
+  /** out = factor |a| */
+  weighedMagnitudes(a: number, factor: number, out: number, count: number): void;
 }
 
 /** Primitives that know no precision. */
@@ -137,6 +146,8 @@ interface Unpaired {
   readonly randomWords: (to: number, count: number, start: number, keyLo: number, keyHi: number) => void;
   /** Rank of every u32 key, 0 the smallest, ties by index; `scratch`: 16 bytes an element; count up to 2^24. */
   readonly ranks: (keys: number, count: number, scratch: number, to: number) => void;
+  /** nearswap of f32 vectors, every operation's result rounded to the dtype. */
+  readonly nearswapStepwise32: (a: number, b: number, out: number, count: number, t: number, dtype: number) => void;
 }
 
 type Suffixed<Suffix extends string> = { [Name in keyof Paired as `${Name}${Suffix}`]: Paired[Name] };
@@ -156,8 +167,8 @@ export interface VectorFunctions extends Paired, Unpaired {
 }
 
 export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): VectorFunctions {
-  const { clear, randomWords, ranks } = run;
-  const common = { clear, randomWords, ranks };
+  const { clear, randomWords, ranks, nearswapStepwise32 } = run;
+  const common = { clear, randomWords, ranks, nearswapStepwise32 };
   if (precision === 32) {
     return {
       ...common,
@@ -199,6 +210,10 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
       agreeMask: run.agreeMask32,
       meanOfKept: run.meanOfKept32,
       nearswap: run.nearswap32,
+      columnProducts: run.columnProducts32,
+      mixColumns: run.mixColumns32,
+      softmaxDivergence: run.softmaxDivergence32,
+      weighedMagnitudes: run.weighedMagnitudes32,
     };
   }
   return {
@@ -219,7 +234,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
     dot: run.dot64,
     countNonZero: run.countNonZero64,
     maxAbs: run.maxAbs64,
-      signBalance: run.signBalance64,
+    signBalance: run.signBalance64,
     histogramHigh: run.histogramHigh64,
     histogramLow: run.histogramLow64,
     gatherKeys: run.gatherKeys64,
@@ -239,7 +254,11 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
     maskBeyond: run.maskBeyond64,
     unify: run.unify64,
     agreeMask: run.agreeMask64,
-      meanOfKept: run.meanOfKept64,
+    meanOfKept: run.meanOfKept64,
     nearswap: run.nearswap64,
+    columnProducts: run.columnProducts64,
+    mixColumns: run.mixColumns64,
+    softmaxDivergence: run.softmaxDivergence64,
+    weighedMagnitudes: run.weighedMagnitudes64,
   };
 }

@@ -9,6 +9,7 @@ import { type ProgramStatistics, STATISTIC, type TensorTask } from '../workers/p
 import { createSourceTableBuilder, type SourceTable, sharedNumbers } from '../workers/source-table.js';
 import { ACTION, TENSOR } from './job-layout.js';
 import { UNIT_ELEMENTS } from './program.js';
+import { extraNumbers } from './program-numbers.js';
 import { tileElementsOf } from './program-tiling.js';
 import { emptyStatistics } from './task-statistics.js';
 import type { MergePlan, PlannedTensor } from './types.js';
@@ -87,7 +88,7 @@ export function statisticsRoom(tensor: PlannedTensor): StatisticsRoom {
   const bands = program.stages.some((stage) => stage.kind === 'band' || stage.kind === 'variance');
   const draws = program.stages.some((stage) => stage.kind === 'della' && stage.rescale !== 'probability');
   return {
-    numbers: (program.stages.length + 1) * uses.length * STATISTIC.fields,
+    numbers: (program.stages.length + 1) * uses.length * STATISTIC.fields + extraNumbers(program, count),
     ties: bands ? program.stages.length * uses.length * units * 2 : 0,
     bits: draws ? uses.length * Math.ceil(count / 8) : 0,
   };

@@ -2,12 +2,24 @@
  * Which statistics a program needs, in which order, and what is made of them: a generator for each tensor asks for one look after another and
  * writes what it learned where the next look and the last pass find it.
  */
-import { HIGH_BINS, LOW_BINS, LOW_TABLES } from '../workers/looks.js';
+
 import { unitElementsOf } from '../workers/look-tiles.js';
+import { HIGH_BINS, LOW_BINS, LOW_TABLES } from '../workers/looks.js';
 import { type Look, type ProgramStatistics, STATISTIC, type TensorTask, UNIT_INDEX_FIELDS } from '../workers/program-job.js';
 import { type Band, type Stage, UNIT_ELEMENTS } from './program.js';
 import { roundTo } from './rounding.js';
-import { type BandBorders, bandBorders, type Border, borderFrom, borderInList, borderInSorted, borderPositions, EMPTY_BAND, type Place, placeOf } from './selection.js';
+import {
+  type BandBorders,
+  type Border,
+  bandBorders,
+  borderFrom,
+  borderInList,
+  borderInSorted,
+  borderPositions,
+  EMPTY_BAND,
+  type Place,
+  placeOf,
+} from './selection.js';
 
 /** Places in the shared buffers of a pass. */
 export interface LookRoom {
@@ -32,7 +44,7 @@ export interface LookResult {
 export type Looks = Generator<LookRequest, void, LookResult>;
 
 /** Magnitudes of tensors up to this size are sorted at once: counting would touch more memory than they have. */
-const SORTED_UP_TO = 4096;
+export const SORTED_UP_TO = 4096;
 /** Below it mergekit takes a 1-norm for zero and does not rescale. */
 const MERGEKIT_SMALLEST_NORM = 1e-7;
 export const NO_ROOM: LookRoom = { tables: 0, sums: 0, keys: 0 };
@@ -273,12 +285,11 @@ function* findRescale(of: TaskStatistics, stage: number, kind: 'sums' | 'draw'):
   const { sums } = yield { room: { ...NO_ROOM, sums: units * step }, look: (at) => ({ kind, stage, sumsAt: at.sums }) };
   const smallest = task.program.quirks ? MERGEKIT_SMALLEST_NORM : Number.MIN_VALUE;
   const one = task.program.stages[stage];
-  if (one === undefined || one.kind === 'variance' || one.kind === 'scale' || one.rescale !== 'l1') return;
+  if (one === undefined || !('rescale' in one) || one.rescale !== 'l1') return;
   task.uses.forEach((_, use) => {
     const before = total(sums, use * 2, step);
     const after = total(sums, use * 2 + 1, step);
-    if (before >= smallest && after >= smallest)
-      statistics.numbers[numberIndex(task, stage, use, STATISTIC.factor)] = before / after;
+    if (before >= smallest && after >= smallest) statistics.numbers[numberIndex(task, stage, use, STATISTIC.factor)] = before / after;
   });
 }
 
@@ -295,6 +306,7 @@ function* stageLooks(of: TaskStatistics, stage: Stage, index: number): Looks {
       if (stage.rescale !== 'probability' && stage.densities.some((density) => density < 1)) yield* findRescale(of, index, 'draw');
       return;
     case 'scale':
+    case 'importance':
       return;
     case 'variance':
       yield* findVarying(of, index, stage.topk);
@@ -310,10 +322,18 @@ function* findVarying(of: TaskStatistics, stage: number, topk: number): Looks {
     const sorted = keys.slice(0, count).sort();
     const zeros = sorted.findIndex((key) => key > 0);
     const band = bandOf(zeros < 0 ? 0 : count - zeros);
-    setBorders(of, stage, 0, band.from >= count ? EMPTY_BAND : bandBorders(band, band.from > 0 ? borderInSorted(sorted, band.from) : undefined, undefined));
+    setBorders(
+      of,
+      stage,
+      0,
+      band.from >= count ? EMPTY_BAND : bandBorders(band, band.from > 0 ? borderInSorted(sorted, band.from) : undefined, undefined),
+    );
     return;
   }
-  const { tables } = yield { room: { ...NO_ROOM, tables: LOW_TABLES * LOW_BINS * uses.length }, look: (at) => ({ kind: 'low', stage, tables: at.tables, highs: [[0]] }) };
+  const { tables } = yield {
+    room: { ...NO_ROOM, tables: LOW_TABLES * LOW_BINS * uses.length },
+    look: (at) => ({ kind: 'low', stage, tables: at.tables, highs: [[0]] }),
+  };
   const zeros = tables[0] ?? 0;
   const band = bandOf(count - zeros);
   if (band.from >= count) setBorders(of, stage, 0, EMPTY_BAND);

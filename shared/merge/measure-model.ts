@@ -67,7 +67,7 @@ export function toGram(products: ArrayLike<number>, n: number, pairs: boolean): 
 }
 
 /** Asks all tasks for the same look; counts of all go into one table. */
-async function performShared(
+export async function performShared(
   environment: LookEnvironment,
   sources: LookSources,
   tasks: readonly TensorTask[],

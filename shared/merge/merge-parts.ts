@@ -3,11 +3,12 @@ import type { WorkerPool } from '../workers/pool.js';
 import type { TensorTask } from '../workers/program-job.js';
 import { CONTROL, type Finding, type MergeJob } from '../workers/protocol.js';
 import { type CompiledPart, compilePart, GROUP_SIZE, type TileLayout } from './compile-job.js';
-import { looksOf } from './looks-of-task.js';
+import { measureCombinations } from './measure-combination.js';
 import { measureModelStages } from './measure-model.js';
 import { solveModelWide, solveTensors } from './measure-plan.js';
 import { cutParts, isModelWide, type Part } from './parts.js';
 import { type LookEnvironment, runLooks } from './run-looks.js';
+import { allLooksOf } from './special-looks.js';
 import type { MergePlan, PlannedTensor } from './types.js';
 
 export interface PartsEnvironment extends LookEnvironment {
@@ -31,7 +32,9 @@ function isDone({ done, layout }: PartsEnvironment, { from, to }: Part): boolean
 
 /** Tasks with at least one tile to write. */
 function openTasks({ done, layout }: PartsEnvironment, part: CompiledPart, from: number, tensors: readonly PlannedTensor[]): TensorTask[] {
-  const ends = new Map(tensors.map((_, index) => [layout.firstTiles[from + index] ?? 0, layout.firstTiles[from + index + 1] ?? layout.tiles]));
+  const ends = new Map(
+    tensors.map((_, index) => [layout.firstTiles[from + index] ?? 0, layout.firstTiles[from + index + 1] ?? layout.tiles]),
+  );
   return part.tasks.flatMap((task) => {
     if (task === undefined) return [];
     for (let tile = task.tile; tile < (ends.get(task.tile) ?? task.tile); tile++) if (done[tile] !== 1) return [task];
@@ -39,24 +42,32 @@ function openTasks({ done, layout }: PartsEnvironment, part: CompiledPart, from:
   });
 }
 
-async function mergePart(environment: PartsEnvironment, planned: readonly PlannedTensor[], { from, to }: Part): Promise<readonly Finding[]> {
+async function mergePart(
+  environment: PartsEnvironment,
+  planned: readonly PlannedTensor[],
+  { from, to }: Part,
+): Promise<readonly Finding[]> {
   const { layout, control, done, kernels, outputPaths, pool, signal } = environment;
   const slice = planned.slice(from, to);
   const { findings, tensors } = await solveTensors(environment, slice, layout.firstTiles.slice(from, to));
   if (findings.length > 0) return findings;
   const whole = tensors === slice && planned === environment.planned && to - from === planned.length;
   const part = whole ? environment.compiled : compilePart(tensors, from, layout);
-  const tasks = openTasks(environment, part, from, tensors);
-  if (tensors.some(isModelWide)) {
+  const wide = tensors.some(isModelWide);
+  // What is measured over all tensors must not depend on which of them an earlier run has written.
+  const tasks = wide ? part.tasks.filter((task) => task !== undefined) : openTasks(environment, part, from, tensors);
+  if (wide) {
     const found = await measureModelStages(environment, part, tasks);
     if (found.length > 0) return found;
   }
   const found = await runLooks(
     environment,
     part,
-    tasks.map((task) => ({ task, looks: looksOf({ task, statistics: part.statistics }) })),
+    tasks.map((task) => ({ task, looks: allLooksOf({ task, statistics: part.statistics }) })),
   );
   if (found.length > 0) return found;
+  const combined = await measureCombinations(environment, part, tasks);
+  if (combined.length > 0) return combined;
   Atomics.store(control, CONTROL.nextUnit, part.firstTile);
   const job: MergeJob = {
     kind: 'merge',

@@ -2,8 +2,12 @@
  * A plan is merged part by part when statistics come first: so what a pass has read is still in the page cache when the next one reads it, and
  * counts of few tensors are in memory at a time. Parts change neither tiles nor results.
  */
+
+import { elementCount } from '../formats/safetensors-header.js';
 import { HIGH_BINS, LOW_BINS, LOW_TABLES } from '../workers/looks.js';
 import { statisticsRoom } from './compile-job.js';
+import { isModelWideCombine } from './measure-combination.js';
+import { extraSums } from './program-numbers.js';
 import type { MergePlan, PlannedTensor } from './types.js';
 
 /** Tensors [from, to) of a plan. */
@@ -19,14 +23,18 @@ const TENSORS = 4096;
 export const isModelWide = ({ program }: PlannedTensor): boolean =>
   program !== undefined &&
   (program.stages.some((stage) => stage.kind === 'band' && stage.scope === 'model') ||
+    isModelWideCombine(program.combine) ||
     (program.combine.kind === 'consensus' && program.combine.zero === 'majority'));
 
 function statisticsBytes(tensor: PlannedTensor): number {
   const { program, uses } = tensor;
   if (program === undefined) return 0;
-  const counts = program.stages.some((stage) => stage.kind === 'band' || stage.kind === 'variance');
+  const counts = program.stages.some((stage) => stage.kind === 'band' || stage.kind === 'variance' || stage.kind === 'importance');
+  const sums = extraSums(program, elementCount(tensor.shape) ?? 0);
   const { numbers, ties, bits } = statisticsRoom(tensor);
-  return numbers * 8 + ties * 4 + bits + (counts && tensor.sizeBytes > 8192 ? uses.length * (HIGH_BINS + LOW_TABLES * LOW_BINS) * 4 : 0);
+  return (
+    (numbers + sums) * 8 + ties * 4 + bits + (counts && tensor.sizeBytes > 8192 ? uses.length * (HIGH_BINS + LOW_TABLES * LOW_BINS) * 4 : 0)
+  );
 }
 
 const readBytes = ({ uses, base }: PlannedTensor): number => uses.reduce((sum, use) => sum + use.tensor.sizeBytes, base?.sizeBytes ?? 0);

@@ -4,7 +4,7 @@ import { TributaryError } from '../errors/tributary-error.js';
 import type { ParameterValues } from '../recipe/evaluate.js';
 import type { Recipe, TransformStep } from '../recipe/recipe.js';
 import type { Band, Combine, RandomKey, Rescale, Stage } from './program.js';
-import { roundTo } from "./rounding.js";
+import { roundTo } from './rounding.js';
 
 /** One input of the tensor, as far as a program cares. */
 export interface ProgramInput {
@@ -22,6 +22,8 @@ export interface ProgramRequest {
   readonly values: ParameterValues;
   readonly tensorName: string;
   readonly count: number;
+  /** Of the tensor's shape. */
+  readonly dimensions: number;
   /** Elements of the whole model, for orders over all tensors. */
   readonly modelCount: number;
   readonly inputs: readonly ProgramInput[];
@@ -52,8 +54,7 @@ function rescaleOf({ recipe }: ProgramRequest): Rescale {
 function trimBand(request: ProgramRequest, density: number): Band | undefined {
   const { count, modelCount, recipe } = request;
   if (density >= 1) return undefined;
-  if (isPaperTies(recipe))
-    return { from: Math.max(0, modelCount - Math.trunc(density * modelCount) - 1), to: modelCount, ties: 'all' };
+  if (isPaperTies(recipe)) return { from: Math.max(0, modelCount - Math.trunc(density * modelCount) - 1), to: modelCount, ties: 'all' };
   const kept = Math.trunc(density * count);
   if (kept === 0 && recipe.numerics === 'mergekit')
     return invalid(recipe, `density ${density} keeps none of the ${count} elements of tensor ${request.tensorName}`, {
@@ -124,6 +125,7 @@ export function stagesOf(request: ProgramRequest): Stage[] {
     const topk = values.global('select_topk');
     return topk < 1 ? [{ kind: 'variance', topk: Math.max(0, topk) }] : [];
   }
+  if (recipe.rule.combine === 'arcee_fusion') return [{ kind: 'importance' }];
   if (recipe.rule.combine === 'localize') {
     const kept = Math.trunc(values.global('sparsity') * modelCount);
     const band: Band = kept === 0 ? { from: 0, to: 0, ties: 'none' } : { from: modelCount - kept, to: modelCount, ties: 'none' };
@@ -138,7 +140,10 @@ function sortedRange({ recipe, values, inputs }: ProgramRequest): { from: number
   if (recipe.rule.combine === 'trimmed_mean') {
     const side = Math.floor(values.global('trim') * n);
     if (2 * side >= n)
-      return invalid(recipe, `trim leaves none of ${n} contributions`, { expected: 'less than half on each side', got: `${side} on each side` });
+      return invalid(recipe, `trim leaves none of ${n} contributions`, {
+        expected: 'less than half on each side',
+        got: `${side} on each side`,
+      });
     return { from: side, to: n - side };
   }
   const lower = Math.floor((n - 1) / 2);
@@ -184,9 +189,10 @@ export function combineOf(request: ProgramRequest): Combine | undefined {
       return values.global('filter_wise') !== 0 ? { kind: 'row_stock' } : undefined;
     case 'nuslerp':
       return nuslerpRows(request);
-    case 'pcb':
     case 'arcee_fusion':
-      throw new TributaryError('RECIPE_UNSUPPORTED', { what: `${recipe.method} cannot be merged in this version`, where: recipe.fileName });
+      return { kind: 'sum', weights: [1], normalize: false };
+    case 'pcb':
+      return { kind: 'competition', ratio: values.global('ratio') };
     case 'passthrough':
       return { kind: 'sum', weights: inputs.map(({ participant }) => values.model('scale', participant)), normalize: false };
     case 'slerp':
@@ -203,10 +209,8 @@ export function nuslerpPosition([first = 0, second = 0]: readonly number[]): num
   return Math.abs(first + second) < 1e-6 ? 0.5 : second / (first + second);
 }
 
-function nuslerpRows({ recipe, values, inputs }: ProgramRequest): Combine | undefined {
+function nuslerpRows({ values, inputs, dimensions }: ProgramRequest): Combine | undefined {
   if (values.global('nuslerp_flatten') !== 0) return undefined;
-  if (values.global('nuslerp_row_wise') !== 0)
-    throw new TributaryError('RECIPE_UNSUPPORTED', { what: 'nuslerp_row_wise cannot be merged in this version', where: recipe.fileName });
   const t = nuslerpPosition(inputs.map(({ participant }) => values.model('weight', participant)));
-  return { kind: 'row_slerp', t };
+  return { kind: dimensions > 1 && values.global('nuslerp_row_wise') !== 0 ? 'column_slerp' : 'row_slerp', t };
 }

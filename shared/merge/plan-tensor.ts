@@ -6,7 +6,7 @@ import { type ParameterValues, sumCoefficients } from '../recipe/evaluate.js';
 import type { Recipe } from '../recipe/recipe.js';
 import { combineOf, nuslerpPosition, type ProgramInput, stagesOf } from './plan-program.js';
 import { planSum, type SumSpec, type SumTerm, type TensorRule, valueMode } from './plan-sum.js';
-import type { TensorProgram } from './program.js';
+import type { Combine, TensorProgram } from './program.js';
 import type { MergeInput, PendingSum, PlannedTensor } from './types.js';
 
 export interface TensorRequest {
@@ -45,7 +45,14 @@ function termsOf({ sources, inputs }: TensorRequest, coefficient: (input: number
 function planPending(pending: PendingSum): Planned {
   const { of, terms, base } = pending.spec;
   const uses = terms.map(({ input, tensor, full, coefficient }) => ({ input, tensor, mode: valueMode(of, full), coefficient }));
-  return { uses, base: of === 'task_vectors' ? base : undefined, divisor: 1, lambda: pending.spec.lambda, plusBase: of === 'task_vectors', pending };
+  return {
+    uses,
+    base: of === 'task_vectors' ? base : undefined,
+    divisor: 1,
+    lambda: pending.spec.lambda,
+    plusBase: of === 'task_vectors',
+    pending,
+  };
 }
 
 /** Coefficients that follow from angles between the tensor's own vectors. */
@@ -87,7 +94,11 @@ function planWeightedSum(request: TensorRequest): Planned {
   const { recipe, values, base, sources, dtype, lambda, name, modelRule } = request;
   const { combine, of, weighting, transforms } = recipe.rule;
   if (combine === 'passthrough')
-    return planSum({ of: 'weights', terms: termsOf(request, (input) => values.model('scale', input)), base, normalize: false, lambda }, dtype, name);
+    return planSum(
+      { of: 'weights', terms: termsOf(request, (input) => values.model('scale', input)), base, normalize: false, lambda },
+      dtype,
+      name,
+    );
   if (combine === 'krum' || combine === 'geometric_median' || transforms.includes('clip')) {
     // Coefficients of clipping are the aggregate already; the others are shares.
     const alone = combine !== 'sum' || weighting === 'uniform';
@@ -109,14 +120,15 @@ function planWeightedSum(request: TensorRequest): Planned {
   return modelRule ? planPending({ spec }) : planSum(spec, dtype, name);
 }
 
-/** Length of a row: the last dimension; all elements of a vector. */
-function columnsOf({ shape, count }: TensorRequest): number {
-  return shape.length < 2 ? count : (shape.at(-1) ?? count);
+/** Length of a row: the last dimension; all elements of a vector. Columns are as many apart as there are elements behind the first dimension. */
+function columnsOf({ shape, count }: TensorRequest, how: Combine): number {
+  if (shape.length < 2) return count;
+  return how.kind === 'column_slerp' ? count / (shape[0] ?? 1) : (shape.at(-1) ?? count);
 }
 
 /** @throws RECIPE_INVALID */
 export function planTensor(request: TensorRequest): Planned {
-  const { recipe, sources, inputs, base, dtype, arithmetic, lambda, values, name, count, modelCount } = request;
+  const { recipe, sources, inputs, base, dtype, arithmetic, lambda, values, name, shape, count, modelCount } = request;
   const exact = recipe.numerics === 'exact';
   const rounding = exact ? 0 : DTYPE_CODE[arithmetic];
   const { combine, transforms, of } = recipe.rule;
@@ -128,7 +140,7 @@ export function planTensor(request: TensorRequest): Planned {
     const one = inputs[input];
     return { participant: input, name: one?.name ?? '', tensorName: tensor.name, weightsDigest: one?.weightsDigest };
   });
-  const programRequest = { recipe, values, tensorName: name, count, modelCount, inputs: programInputs, rounding };
+  const programRequest = { recipe, values, tensorName: name, count, dimensions: shape.length, modelCount, inputs: programInputs, rounding };
   const how = combineOf(programRequest);
   if (how === undefined) {
     const pending = sphereRule(request);
@@ -140,7 +152,7 @@ export function planTensor(request: TensorRequest): Planned {
     precision: exact && dtype === 'F32' ? 64 : 32,
     rounding,
     quirks: !exact,
-    columns: columnsOf(request),
+    columns: columnsOf(request, how),
     stages: stagesOf(programRequest),
     combine: how,
     lambda,

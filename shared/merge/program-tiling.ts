@@ -1,9 +1,9 @@
 /** How a tensor that has a program is cut into tiles: part of the plan, and the same for every number of threads. */
-import { type TensorProgram, UNIT_ELEMENTS } from './program.js';
+import { BLOCK_ELEMENTS, type TensorProgram, UNIT_ELEMENTS } from './program.js';
 
 /** Whether the last pass takes the tensor row by row. */
 export function isRowWise({ combine, stages }: TensorProgram): boolean {
-  if (combine.kind === 'row_slerp' || combine.kind === 'row_stock') return true;
+  if (combine.kind === 'row_slerp' || combine.kind === 'row_stock' || combine.kind === 'column_slerp') return true;
   return stages.some((stage) => stage.kind === 'della' && stage.rescale === 'probability');
 }
 
@@ -12,3 +12,12 @@ export function tileElementsOf(program: TensorProgram): number {
   if (!isRowWise(program)) return UNIT_ELEMENTS;
   return program.columns * Math.max(1, Math.floor(UNIT_ELEMENTS / program.columns));
 }
+
+/** Elements that are combined at a time: a block, a row, or about a block of rows. */
+export function stepElementsOf(program: TensorProgram): number {
+  if (!isRowWise(program)) return BLOCK_ELEMENTS;
+  return program.combine.kind === 'column_slerp' ? blockRows(program.columns) : program.columns;
+}
+
+/** Whole rows of about a block. */
+export const blockRows = (columns: number): number => columns * Math.max(1, Math.floor(BLOCK_ELEMENTS / columns));

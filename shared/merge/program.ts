@@ -46,7 +46,9 @@ export type Stage =
   /** Factors that follow from the norms of whole task vectors (clipping); 1 until they are known. */
   | { readonly kind: 'scale'; readonly factors: readonly number[] }
   /** The same elements in all inputs: the share `topk` of those whose variance over the inputs is not zero, the most varying ones. */
-  | { readonly kind: 'variance'; readonly topk: number };
+  | { readonly kind: 'variance'; readonly topk: number }
+  /** Elements whose importance, |v| x divergence of the row's softmax from the base's, is far above that of most (Arcee Fusion). One input. */
+  | { readonly kind: 'importance' };
 
 export type Combine =
   | { readonly kind: 'sum'; readonly weights: readonly number[]; readonly normalize: boolean }
@@ -72,9 +74,13 @@ export type Combine =
   | { readonly kind: 'unify' }
   /** Sum divided by the number of inputs that are not zero there. */
   | { readonly kind: 'mean_of_kept' }
+  /** Each element weighed by its magnitude among all of its input and its agreement with the others; the share `ratio` of the best counts (PCB). */
+  | { readonly kind: 'competition'; readonly ratio: number }
   | { readonly kind: 'nearswap'; readonly t: number }
   /** Each row turned on its own sphere from the first input to the second. */
   | { readonly kind: 'row_slerp'; readonly t: number }
+  /** The same of each column, the elements that are `columns` apart. */
+  | { readonly kind: 'column_slerp'; readonly t: number }
   | { readonly kind: 'row_stock' };
 
 export interface TensorProgram {
@@ -84,7 +90,7 @@ export interface TensorProgram {
   readonly rounding: number;
   /** Reproduces mergekit's absolute thresholds, which make results depend on scale. */
   readonly quirks: boolean;
-  /** Length of a row: the last dimension; all elements for one-dimensional tensors. */
+  /** Length of a row: the last dimension, or all but the first for rules of columns; all elements for one-dimensional tensors. */
   readonly columns: number;
   readonly stages: readonly Stage[];
   readonly combine: Combine;

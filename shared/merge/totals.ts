@@ -14,10 +14,13 @@ function passesOf({ program, pending }: PlannedTensor): number {
   for (const stage of program.stages) {
     if (stage.kind === 'band') passes += stage.scope === 'model' ? 2 : 3;
     else if (stage.kind === 'variance') passes += 4;
+    else if (stage.kind === 'importance') passes += 5;
     if ('rescale' in stage && stage.rescale === 'l1') passes += 1;
   }
   const { combine } = program;
-  if (combine.kind === 'energy' || (combine.kind === 'consensus' && combine.zero === 'majority')) passes += 1;
+  if (combine.kind === 'competition') passes += 4;
+  if (combine.kind === 'energy' || combine.kind === 'column_slerp' || (combine.kind === 'consensus' && combine.zero === 'majority'))
+    passes += 1;
   return passes;
 }
 

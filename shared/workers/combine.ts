@@ -2,6 +2,8 @@
 import type { Kernels } from '../kernels/kernels.js';
 import { BLOCK_ELEMENTS, type Combine } from '../merge/program.js';
 import { nuslerpCoefficients, stockRatio } from '../merge/sphere.js';
+import { createCompetition } from './competition.js';
+import { createColumnTurn } from './column-turn.js';
 import { type ProgramStatistics, STATISTIC, type TensorTask } from './program-job.js';
 import type { Vectors } from './vectors.js';
 
@@ -21,6 +23,8 @@ export interface Combiner {
 }
 
 export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: ProgramStatistics): Combiner {
+  const competition = createCompetition(kernels, vectors, statistics);
+  const columnTurn = createColumnTurn(kernels, statistics);
   let weightList = 0;
   let weightEntries = 0;
   let result = 0;
@@ -101,10 +105,15 @@ export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: P
         return v.unify(pointerList, n, result, count);
       case 'mean_of_kept':
         return v.meanOfKept(pointerList, n, result, count);
+      case 'competition':
+        return competition.combine(task, result, count);
       case 'nearswap':
+        if (program.quirks) return v.nearswapStepwise32(base, pointers[0] ?? 0, result, count, how.t, rounding);
         return v.nearswap(base, pointers[0] ?? 0, result, count, how.t);
       case 'row_slerp':
         return addRow(nuslerpCoefficients(rowGram(count), how.t), count);
+      case 'column_slerp':
+        return columnTurn.turn(vectors, result, count);
       case 'row_stock': {
         const ratio = stockRatio(rowGram(count), program.quirks);
         return addRow(
@@ -155,6 +164,7 @@ export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: P
         weightList = kernels.reserve(weightEntries * 8);
       }
       weights = weightsOf(next);
+      if (next.program.combine.kind === 'column_slerp') columnTurn.open(next);
       majority = factorOf(next, 0) < 0 ? -1 : 1;
       const view = kernels.view();
       weights.forEach((weight, index) => view.setFloat64(weightList + index * 8, weight, true));

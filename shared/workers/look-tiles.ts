@@ -9,21 +9,27 @@ import type { Look, LookTask, TensorTask } from './program-job.js';
 import { CONTROL, type Finding, type LookJob } from './protocol.js';
 import { createRowDraw } from './row-draw.js';
 import { createSourceReader } from './source-reader.js';
+import { createSpecialBench, type LookShape, specialShape } from './special-looks.js';
 import { runUnits, type UnitRunner } from './units.js';
 import { createVectors } from './vectors.js';
 
 /** Elements of one unit of a look. Drawing by rank takes whole rows, as many as end at a whole byte of the mask. */
-export function unitElementsOf(look: Look, { program }: Pick<TensorTask, 'program'>): number {
-  if (look.kind !== 'draw') return UNIT_ELEMENTS;
-  let step = program.columns;
+export function unitElementsOf(look: Look, task: Pick<TensorTask, 'program' | 'count'>): number {
+  if (look.kind !== 'draw') return specialShape(look, task)?.unit ?? UNIT_ELEMENTS;
+  let step = task.program.columns;
   while (step % 8 !== 0) step *= 2;
   return step * Math.max(1, Math.floor(UNIT_ELEMENTS / step));
 }
 
 /** Numbers that a thread counts for each input before it adds them to the shared ones. */
 export function tableLength(look: Look): number {
-  if (look.kind === 'high') return HIGH_BINS;
-  return look.kind === 'low' ? LOW_TABLES * LOW_BINS : 0;
+  if (look.kind !== 'high' && look.kind !== 'low') return 0;
+  return (look.kind === 'high' ? HIGH_BINS : LOW_TABLES * LOW_BINS) * (look.scores === true ? 2 : 1);
+}
+
+function shapeOf({ look, task }: Pick<LookTask, 'look' | 'task'>): LookShape {
+  const unit = unitElementsOf(look, task);
+  return specialShape(look, task) ?? { unit, piece: unit, step: look.kind === 'draw' ? task.program.columns : BLOCK_ELEMENTS };
 }
 
 /** Stretches of a unit that a sample is taken of, and elements of each. */
@@ -31,9 +37,12 @@ const SAMPLED_PIECES = 4;
 const SAMPLED_ELEMENTS = 512;
 
 /** What is read of a unit. */
-function piecesOf(look: Look, start: number, count: number): [from: number, length: number][] {
-  if (look.kind !== 'high' || !look.sampled) return [[start, count]];
+function piecesOf(look: Look, start: number, count: number, piece: number): [from: number, length: number][] {
   const pieces: [number, number][] = [];
+  if (look.kind !== 'high' || look.sampled !== true) {
+    for (let at = 0; at < count; at += piece) pieces.push([start + at, Math.min(piece, count - at)]);
+    return pieces;
+  }
   for (let at = 0; at < count; at += UNIT_ELEMENTS / SAMPLED_PIECES) pieces.push([start + at, Math.min(SAMPLED_ELEMENTS, count - at)]);
   return pieces;
 }
@@ -47,6 +56,7 @@ export function startLooks(job: LookJob): UnitRunner {
   const last = tasks.at(-1);
   const total = last === undefined ? 0 : last.firstUnit + last.units;
   const findings: Finding[] = [];
+  const special = createSpecialBench(kernels, vectors, statistics);
   const gathered = { address: 0, listed: [] as number[], smaller: [] as number[], found: kernels.reserve(8) };
   let gatheredLists = 0;
   const keyTable = kernels.reserve(BLOCK_ELEMENTS * 4);
@@ -91,7 +101,8 @@ export function startLooks(job: LookJob): UnitRunner {
     flush();
     open = next;
     openIndex = index;
-    vectors.open(next.task, unitElementsOf(next.look, next.task), next.look.kind === 'draw' ? next.task.program.columns : BLOCK_ELEMENTS);
+    const { piece, step } = shapeOf(next);
+    vectors.open(next.task, piece, step);
     if (next.look.kind === 'gather' && next.look.ranges.length > gatheredLists) {
       gatheredLists = next.look.ranges.length;
       gathered.address = kernels.reserve(gatheredLists * UNIT_ELEMENTS * 4);
@@ -107,12 +118,10 @@ export function startLooks(job: LookJob): UnitRunner {
 
   function perform(unit: number): boolean {
     const { task, look, firstUnit } = enter(indexOf(unit));
-    const size = unitElementsOf(look, task);
+    const { unit: size, piece, step } = shapeOf({ task, look });
     const start = (unit - firstUnit) * size;
-    const count = Math.min(size, task.count - start);
-    const bench: Bench = { vectors, rowDraw, statistics, buffers, tables, keyTable, gathered, bytes: kernels.bytes };
-    const step = look.kind === 'draw' ? task.program.columns : BLOCK_ELEMENTS;
-    for (const [from, length] of piecesOf(look, start, count)) {
+    const bench: Bench = { vectors, rowDraw, statistics, buffers, special, tables, keyTable, gathered, bytes: kernels.bytes };
+    for (const [from, length] of piecesOf(look, start, Math.min(size, task.count - start), piece)) {
       // NaN and infinity are the last pass's business, except where coefficients follow from what is measured.
       const bad = vectors.read(from, length, look.kind === 'gram');
       if (bad !== undefined) {

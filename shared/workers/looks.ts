@@ -1,7 +1,9 @@
 /** What each kind of look does with one block of a tensor's vectors. Counts go into this thread's tables, sums and ties into shared arrays. */
 import { UNIT_ELEMENTS } from '../merge/program.js';
+import { weighImportance } from './importance.js';
 import { type Look, type LookBuffers, type ProgramStatistics, STATISTIC, type TensorTask, UNIT_INDEX_FIELDS } from './program-job.js';
 import type { RowDraw } from './row-draw.js';
+import { observeSpecial, type SpecialBench } from './special-looks.js';
 import type { Vectors } from './vectors.js';
 
 export const HIGH_BINS = 32_768;
@@ -24,6 +26,7 @@ export interface Bench {
   readonly rowDraw: RowDraw;
   readonly statistics: ProgramStatistics;
   readonly buffers: LookBuffers;
+  readonly special: SpecialBench;
   /** Address of this thread's tables: HIGH_BINS, or LOW_TABLES x LOW_BINS, for each input. */
   readonly tables: number;
   /** Room for the keys of a block. */
@@ -38,15 +41,25 @@ type LookOf<K extends Look['kind']> = Extract<Look, { kind: K }>;
 
 /** Number of stages that are applied before the look. */
 export function stagesBefore(look: Look, task: TensorTask): number {
-  if (look.kind === 'energy' || look.kind === 'signs') return task.program.stages.length;
+  if (look.kind === 'divergence') return 0;
+  if (look.kind === 'energy' || look.kind === 'signs' || look.kind === 'columns') return task.program.stages.length;
   return look.kind === 'gram' ? 0 : look.stage;
 }
 
-/** A variance stage measures one vector made of all inputs; the others each input that they thin out. */
-function* measured({ vectors }: Bench, { task, size }: Block, stageIndex: number): Generator<[use: number, vector: number]> {
+/** Stages of variance and importance measure one vector made of the inputs; the others each input that they thin out. */
+function* measured(
+  { vectors, statistics }: Bench,
+  { task, start, at, size }: Block,
+  stageIndex: number,
+): Generator<[use: number, vector: number]> {
   const stage = task.program.stages[stageIndex];
   if (stage?.kind === 'variance') {
     vectors.v.variance(vectors.pointerList, vectors.pointers.length, vectors.spare, size);
+    yield [0, vectors.spare];
+    return;
+  }
+  if (stage?.kind === 'importance') {
+    weighImportance(vectors.v, statistics, task, vectors.pointers[0] ?? 0, vectors.spare, start + at, size);
     yield [0, vectors.spare];
     return;
   }
@@ -56,17 +69,20 @@ function* measured({ vectors }: Bench, { task, size }: Block, stageIndex: number
   }
 }
 
+const counted = (bench: Bench, block: Block, { scores, stage }: LookOf<'high' | 'low'>): Generator<[use: number, vector: number]> =>
+  scores === true ? bench.special.competition.scores(block.task, block.size) : measured(bench, block, stage);
+
 function add(sums: Float64Array, index: number, value: number): void {
   sums[index] = (sums[index] ?? 0) + value;
 }
 
 function high(bench: Bench, block: Block, look: LookOf<'high'>): void {
-  for (const [use, vector] of measured(bench, block, look.stage))
+  for (const [use, vector] of counted(bench, block, look))
     bench.vectors.v.histogramHigh(vector, block.size, bench.tables + use * HIGH_BINS * 4);
 }
 
 function low(bench: Bench, block: Block, look: LookOf<'low'>): void {
-  for (const [use, vector] of measured(bench, block, look.stage)) {
+  for (const [use, vector] of counted(bench, block, look)) {
     (look.highs[use] ?? []).forEach((one, index) =>
       bench.vectors.v.histogramLow(vector, block.size, one, bench.tables + (use * LOW_TABLES + index) * LOW_BINS * 4),
     );
@@ -199,5 +215,8 @@ export function observe(bench: Bench, block: Block, look: Look): void {
       return gram(bench, block, look);
     case 'signs':
       return signs(bench, block, look);
+    case 'columns':
+    case 'divergence':
+      return observeSpecial(bench, block, look);
   }
 }

@@ -70,10 +70,19 @@ export const UNIT_INDEX_FIELDS = 3;
 
 /** One look at the vectors of a tensor, for a stage or for the combination. */
 export type Look =
-  /** Counts magnitudes by the upper half of their bits: of all elements, or of a sample of every unit. */
-  | { readonly kind: 'high'; readonly stage: number; readonly tables: number; readonly sampled: boolean }
+  /**
+   * Counts magnitudes (`scores`: of scores above and below zero, two tables an input) by the upper half of their bits: of all elements, or of a
+   * sample of every unit.
+   */
+  | { readonly kind: 'high'; readonly stage: number; readonly tables: number; readonly sampled?: boolean; readonly scores?: true }
   /** Counts the lower halves of those with the given upper halves: up to two an input. */
-  | { readonly kind: 'low'; readonly stage: number; readonly tables: number; readonly highs: readonly (readonly number[])[] }
+  | {
+      readonly kind: 'low';
+      readonly stage: number;
+      readonly tables: number;
+      readonly highs: readonly (readonly number[])[];
+      readonly scores?: true;
+    }
   /** Lists the magnitudes in some ranges and counts those below, for each unit. */
   | { readonly kind: 'gather'; readonly stage: number; readonly ranges: readonly GatherRange[] }
   /** For small tensors: all magnitudes, in the order of the elements. */
@@ -88,6 +97,10 @@ export type Look =
   | { readonly kind: 'energy'; readonly sumsAt: number }
   /** For each unit the products of all pairs of vectors (i <= j, row by row), or of each with itself, before any stage. */
   | { readonly kind: 'gram'; readonly sumsAt: number; readonly pairs: boolean }
+  /** For each group of rows the products of two inputs, column by column: a a, a b, b b. */
+  | { readonly kind: 'columns'; readonly sumsAt: number }
+  /** For each row the divergence of its softmax from the base's. */
+  | { readonly kind: 'divergence'; readonly sumsAt: number }
   /** For each unit how many sums over the inputs are above zero, less how many are below. */
   | { readonly kind: 'signs'; readonly sumsAt: number };
 

@@ -1,7 +1,7 @@
 /** The last pass over a tensor that has a program: one tile from the inputs' bytes to the output's. */
 import type { Kernels } from '../kernels/kernels.js';
 import { BLOCK_ELEMENTS } from '../merge/program.js';
-import { isRowWise } from '../merge/program-tiling.js';
+import { stepElementsOf } from '../merge/program-tiling.js';
 import { createCombiner } from './combine.js';
 import type { ProgramStatistics, TensorTask } from './program-job.js';
 import type { SourceReader } from './source-reader.js';
@@ -25,7 +25,7 @@ export function createProgramTiles(kernels: Kernels, reader: SourceReader, stati
   return {
     run(task, tileElements, start, count, out) {
       const { program, outDtype } = task;
-      const step = isRowWise(program) ? program.columns : BLOCK_ELEMENTS;
+      const step = stepElementsOf(program);
       if (task !== open) {
         open = task;
         vectors.open(task, tileElements, step);
@@ -55,7 +55,8 @@ export function createProgramTiles(kernels: Kernels, reader: SourceReader, stati
             outDtype,
             some,
           );
-          if (overflowed !== 0) return { kind: 'overflow', element: start + at + done + Math.max(0, kernels.run.firstNonFinite(to, outDtype, some)) };
+          if (overflowed !== 0)
+            return { kind: 'overflow', element: start + at + done + Math.max(0, kernels.run.firstNonFinite(to, outDtype, some)) };
         }
       }
       return { kind: 'written' };

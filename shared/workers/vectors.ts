@@ -7,7 +7,8 @@ import { type VectorFunctions, vectorFunctions } from '../kernels/block-function
 import { DTYPE_CODE, type Kernels, VALUE_MODE } from '../kernels/kernels.js';
 import { BLOCK_ELEMENTS, type Stage, UNIT_ELEMENTS } from '../merge/program.js';
 import { roundTo } from '../merge/rounding.js';
-import { type ProgramStatistics, STATISTIC, type TaskUse, type TensorTask } from './program-job.js';
+import { weighImportance } from './importance.js';
+import { NO_LOW, type ProgramStatistics, STATISTIC, type TaskUse, type TensorTask } from './program-job.js';
 import { BASE_USE } from './protocol.js';
 import { createRowDraw } from './row-draw.js';
 import type { SourceReader } from './source-reader.js';
@@ -118,6 +119,15 @@ export function createVectors(kernels: Kernels, reader: SourceReader, statistics
       keepBand(index, 0, spareOf(), count);
       v.maskOf(spareOf(), count, maskBits);
       for (const pointer of pointers) v.applyMask(pointer, count, maskBits);
+      return;
+    }
+    if (stage.kind === 'importance') {
+      const vector = (pointers[0] ?? 0) + shift;
+      if (numberOf(index, 0, STATISTIC.low) === NO_LOW) return;
+      weighImportance(v, statistics, current(), vector, spareOf(), element, count);
+      keepBand(index, 0, spareOf(), count);
+      v.maskOf(spareOf(), count, maskBits);
+      v.applyMask(vector, count, maskBits);
       return;
     }
     for (const [use, pointer] of pointers.entries()) {

@@ -27,6 +27,9 @@ export * from './across';
 export * from './across-masks';
 export * from './consensus';
 export * from './sort-across';
+export * from './stepwise';
+export * from './columns';
+export * from './softmax';
 
 /** Elements a block works on: accumulator and base fit into the first-level cache together. */
 const BLOCK: i32 = 1024;
