@@ -76,10 +76,11 @@ export function roundText(round: Round, io: Io): string {
     round.quorum > 0 ? `at ${round.quorum} accepted` : '',
     round.deadline === undefined ? '' : `by ${round.deadline.toISOString()}`,
   ].filter((text) => text !== '');
+  const least = round.minContributions > 1 && round.minContributions !== round.quorum ? `, with ${round.minContributions} or more` : '';
   const lines = [
     `round    ${io.colors.bold(round.name)}  ${stateText(round, io)}`,
     `base     ${round.baseName} (${round.baseDigest.slice(0, 16)})`,
-    `closes   ${closes.length > 0 ? closes.join(', ') : 'by hand'}`,
+    `closes   ${closes.length > 0 ? closes.join(', ') : 'by hand'}${least}`,
   ];
   if (round.model !== '') lines.push(`model    ${round.model} (tributary pull ${round.model} --out DIR)`);
   if (round.error !== undefined) lines.push(`error    ${round.error.what} [${round.error.code}]`);

@@ -13,6 +13,7 @@ import { pageOf, readPageToken } from '../grpc/pages.js';
 import type { ModelRow } from '../models/model-store.js';
 import type { Services } from '../services.js';
 import { roundMessage, stateName } from './messages.js';
+import { leastContributions, rehearse } from './rehearsal.js';
 import { parseRoundRecipe } from './round-recipe.js';
 import type { RoundNotice } from './round-store.js';
 
@@ -63,7 +64,8 @@ function createRound(services: Services, request: CreateRoundRequest): Round {
   services.names.check(name, 'a round name');
   services.names.requireFree(name);
   // A recipe that cannot be merged is refused now, not when everyone has pushed.
-  const base = baseOf(services, request.base, parseRoundRecipe(request.recipe).base);
+  const { recipe, base: baseInRecipe } = parseRoundRecipe(request.recipe);
+  const base = baseOf(services, request.base, baseInRecipe);
   const deadlineMs = request.deadline?.getTime() ?? null;
   if (deadlineMs !== null && deadlineMs <= services.nowMs()) {
     throw new TributaryError('USAGE', {
@@ -72,7 +74,7 @@ function createRound(services: Services, request: CreateRoundRequest): Round {
       fix: 'Give a time in the future.',
     });
   }
-  const minContributions = Math.max(1, request.minContributions);
+  const minContributions = leastContributions(recipe, request);
   if (request.quorum > 0 && request.quorum < minContributions) {
     throw new TributaryError('USAGE', {
       what: 'The quorum is below the fewest contributions a close needs',
@@ -80,6 +82,7 @@ function createRound(services: Services, request: CreateRoundRequest): Round {
       got: `${request.quorum}`,
     });
   }
+  rehearse(services, recipe, base, request.quorum > 0 ? request.quorum : minContributions);
   const row = services.rounds.create({
     name,
     base_name: base.name,
