@@ -164,6 +164,8 @@ export interface VectorFunctions extends Paired, Unpaired {
   readonly sizeBytes: 4 | 8;
   /** As round32; does nothing for f64. */
   readonly round: (a: number, dtype: number, count: number) => void;
+  /** Zeroes a vector, with what lies behind it up to a multiple of eight. */
+  readonly zero: (a: number, count: number) => void;
 }
 
 export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): VectorFunctions {
@@ -174,6 +176,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
       ...common,
       sizeBytes: 4,
       round: run.round32,
+      zero: (a, count) => clear(a, ((count + 7) & ~7) * 4),
       load: run.load32,
       loadDelta: run.loadDelta32,
       loadSum: run.loadSum32,
@@ -220,6 +223,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
     ...common,
     sizeBytes: 8,
     round: () => {},
+    zero: (a, count) => clear(a, ((count + 7) & ~7) * 8),
     load: run.load64,
     loadDelta: run.loadDelta64,
     loadSum: run.loadSum64,

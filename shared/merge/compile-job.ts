@@ -51,6 +51,7 @@ const countOf = (tensor: PlannedTensor): number => (isCopy(tensor) ? tensor.size
 function tileCountOf(tensor: PlannedTensor, tileBytes: number): number {
   if (isCopy(tensor)) return tileBytes;
   if (tensor.program !== undefined) return tileElementsOf(tensor.program);
+  if (tensor.pending?.cast !== undefined) return UNIT_ELEMENTS;
   const terms = tensor.pending?.spec.terms ?? tensor.uses;
   const base = tensor.pending?.spec.base ?? tensor.base;
   const width = Math.max(

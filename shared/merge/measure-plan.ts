@@ -1,4 +1,5 @@
 /** Turns a plan whose numbers are still to be measured into one that can be carried out: coefficients from products of vectors. */
+import { isMergeDType } from '../formats/tensor.js';
 import { DTYPE_CODE } from '../kernels/kernels.js';
 import type { TensorTask } from '../workers/program-job.js';
 import type { Finding } from '../workers/protocol.js';
@@ -11,9 +12,10 @@ import type { LookEnvironment } from './run-looks.js';
 import type { MergePlan, PendingSum, PlannedTensor } from './types.js';
 
 /** Of programs that only serve to measure: no stages, whatever the combination. */
-function measuringProgram(precision: 32 | 64): TensorProgram {
+function measuringProgram(precision: 32 | 64, cast?: number): TensorProgram {
   return {
     precision,
+    cast,
     rounding: DTYPE_CODE.F32,
     quirks: false,
     columns: 1,
@@ -36,7 +38,8 @@ function toMeasure(tensor: PlannedTensor, of: SumSpec['of']): PlannedTensor {
     coefficient: 1,
   }));
   const needsBase = uses.some((use) => use.mode !== 'plain');
-  return { ...tensor, program: measuringProgram(precision), uses, base: needsBase ? pending.spec.base : undefined, pending: undefined };
+  const program = measuringProgram(pending.cast === undefined ? precision : 32, pending.cast);
+  return { ...tensor, program, uses, base: needsBase ? pending.spec.base : undefined, pending: undefined };
 }
 
 interface Products {
@@ -62,10 +65,19 @@ async function measure(
   return { findings, products: value ?? [] };
 }
 
-const finished = (tensor: PlannedTensor, spec: SumSpec): PlannedTensor =>
-  tensor.dtype === 'F32' || tensor.dtype === 'BF16' || tensor.dtype === 'F16'
-    ? { ...tensor, ...planSum(spec, tensor.dtype, tensor.name), pending: undefined }
-    : tensor;
+function finished(tensor: PlannedTensor, spec: SumSpec): PlannedTensor {
+  if (!isMergeDType(tensor.dtype)) return tensor;
+  const cast = tensor.pending?.cast;
+  const sum = planSum(spec, tensor.dtype, tensor.name);
+  if (cast === undefined) return { ...tensor, ...sum, pending: undefined };
+  const program: TensorProgram = {
+    ...measuringProgram(32, cast),
+    combine: { kind: 'sum', weights: sum.uses.map(({ coefficient }) => coefficient / sum.divisor), normalize: false },
+    lambda: sum.lambda,
+    plusBase: sum.plusBase,
+  };
+  return { ...tensor, ...sum, program, pending: undefined };
+}
 
 /** The same tensor with its coefficients multiplied, or with its vectors clipped. */
 function withCoefficients(tensor: PlannedTensor, rule: 'scale' | 'clip', coefficients: readonly number[]): PlannedTensor {

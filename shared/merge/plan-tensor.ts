@@ -126,6 +126,13 @@ function columnsOf({ shape, count }: TensorRequest, how: Combine): number {
   return how.kind === 'column_slerp' ? count / (shape[0] ?? 1) : (shape.at(-1) ?? count);
 }
 
+/** Under `numerics: mergekit` inputs of another dtype are rounded to that of the arithmetic first. */
+function castOf({ recipe, arithmetic, sources, base }: TensorRequest): number | undefined {
+  if (recipe.numerics === 'exact' || arithmetic === 'F32') return undefined;
+  const others = sources.some(({ tensor }) => tensor.dtype !== arithmetic) || (base !== undefined && base.dtype !== arithmetic);
+  return others ? DTYPE_CODE[arithmetic] : undefined;
+}
+
 /** @throws RECIPE_INVALID */
 export function planTensor(request: TensorRequest): Planned {
   const { recipe, sources, inputs, base, dtype, arithmetic, lambda, values, name, shape, count, modelCount } = request;
@@ -144,7 +151,7 @@ export function planTensor(request: TensorRequest): Planned {
   const how = combineOf(programRequest);
   if (how === undefined) {
     const pending = sphereRule(request);
-    if (pending !== undefined) return planPending(pending);
+    if (pending !== undefined) return planPending({ ...pending, cast: castOf(request) });
     throw new TributaryError('INTERNAL', { what: `${combine} was planned neither as a sum nor as a program`, where: name });
   }
   const vectors = combine === 'model_stock' || (combine === 'nuslerp' && base !== undefined) ? 'task_vectors' : of;

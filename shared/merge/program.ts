@@ -88,6 +88,8 @@ export interface TensorProgram {
   readonly precision: 32 | 64;
   /** `numerics: mergekit`: DTYPE_CODE of the dtype that every operation's result is rounded to. 0: no rounding but the last. */
   readonly rounding: number;
+  /** DTYPE_CODE of the dtype that inputs and base are rounded to when they are loaded; as `rounding` when absent. */
+  readonly cast?: number | undefined;
   /** Reproduces mergekit's absolute thresholds, which make results depend on scale. */
   readonly quirks: boolean;
   /** Length of a row: the last dimension, or all but the first for rules of columns; all elements for one-dimensional tensors. */

@@ -67,6 +67,8 @@ export interface PendingSum {
   readonly rule?: TensorRule | undefined;
   /** Whose products are taken, when not those of what is added up. */
   readonly measures?: SumSpec['of'] | undefined;
+  /** DTYPE_CODE that inputs are rounded to before anything is done with them (`numerics: mergekit`). */
+  readonly cast?: number | undefined;
 }
 
 /** What is measured over all tensors before anything is merged, and what its result multiplies. */

@@ -50,7 +50,7 @@ export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: P
     if (rounding === 0) {
       v.weightedSum(pointerList, weightList, uses.length, result, count);
     } else {
-      v.clear(result, (count * program.precision) / 8);
+      v.zero(result, count);
       pointers.forEach((pointer, use) => {
         v.scale(pointer, weights[use] ?? 0, count);
         v.round(pointer, rounding, count);
@@ -93,7 +93,7 @@ export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: P
         return v.agreement(pointerList, n, result, count, how.rho, how.mean ? 1 : 0);
       case 'sorted':
         v.sortAcross(pointerList, n, count);
-        v.clear(result, (count * program.precision) / 8);
+        v.zero(result, count);
         for (const pointer of pointers.slice(how.from, how.to)) v.add(result, pointer, count);
         if (how.to - how.from > 1) v.divideBy(result, how.to - how.from, count);
         return;
@@ -127,7 +127,7 @@ export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: P
   function addRow(coefficients: readonly number[], count: number): void {
     const { v, pointers } = vectors;
     const lane = (task?.program.precision ?? 32) / 8;
-    v.clear(result, count * lane);
+    v.zero(result, count);
     for (let at = 0; at < count; at += BLOCK_ELEMENTS) {
       const size = Math.min(BLOCK_ELEMENTS, count - at);
       pointers.forEach((pointer, use) => v.addScaled(result + at * lane, pointer + at * lane, coefficients[use] ?? 0, size));

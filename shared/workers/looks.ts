@@ -188,7 +188,7 @@ function gram({ vectors, buffers }: Bench, { unit, size }: Block, look: LookOf<'
 
 function signs({ vectors, buffers }: Bench, { unit, size }: Block, look: LookOf<'signs'>): void {
   const { v, pointers, spare } = vectors;
-  v.clear(spare, size * v.sizeBytes);
+  v.zero(spare, size);
   for (const pointer of pointers) v.add(spare, pointer, size);
   add(buffers.sums, look.sumsAt + unit, v.signBalance(spare, size));
 }

@@ -175,14 +175,15 @@ export function createVectors(kernels: Kernels, reader: SourceReader, statistics
   function loadUse(use: TaskUse, slot: number, pointer: number, shift: number, at: number, count: number): void {
     const { program } = current();
     const from = slot + at * widthOf(use.dtype);
-    const castsFirst = program.rounding !== 0 && use.dtype !== program.rounding;
-    if (use.mode === VALUE_MODE.plain) v.load(from, use.dtype, pointer, count);
-    else if (use.mode === VALUE_MODE.plusBase) v.loadSum(from, use.dtype, baseOf() + shift, pointer, count);
-    else if (castsFirst) {
+    const cast = program.cast ?? program.rounding;
+    const castsFirst = cast !== 0 && use.dtype !== cast;
+    if (use.mode === VALUE_MODE.plusBase) v.loadSum(from, use.dtype, baseOf() + shift, pointer, count);
+    else if (use.mode === VALUE_MODE.minusBase && !castsFirst) v.loadDelta(from, use.dtype, baseOf() + shift, pointer, count);
+    else {
       v.load(from, use.dtype, pointer, count);
-      v.round(pointer, program.rounding, count);
-      v.subtract(pointer, baseOf() + shift, count);
-    } else v.loadDelta(from, use.dtype, baseOf() + shift, pointer, count);
+      if (castsFirst) v.round(pointer, cast, count);
+      if (use.mode === VALUE_MODE.minusBase) v.subtract(pointer, baseOf() + shift, count);
+    }
     v.round(pointer, program.rounding, count);
   }
 
@@ -256,7 +257,8 @@ export function createVectors(kernels: Kernels, reader: SourceReader, statistics
         const shift = done * lane;
         if (base !== undefined) {
           v.load((raw[uses.length] ?? 0) + (at + done) * widthOf(base.dtype), base.dtype, baseOf() + shift, size);
-          if (base.dtype !== program.rounding) v.round(baseOf() + shift, program.rounding, size);
+          const cast = program.cast ?? program.rounding;
+          if (base.dtype !== cast) v.round(baseOf() + shift, cast, size);
         }
         uses.forEach((use, index) => loadUse(use, raw[index] ?? 0, (pointers[index] ?? 0) + shift, shift, at + done, size));
       }
@@ -264,7 +266,7 @@ export function createVectors(kernels: Kernels, reader: SourceReader, statistics
     },
     applyStage,
     addZeros(shift, count) {
-      v.clear(spareOf(), count * v.sizeBytes);
+      v.zero(spareOf(), count);
       v.add(baseOf() + shift, spareOf(), count);
     },
     roundNumber: (value) => roundTo(current().program.rounding, value),
