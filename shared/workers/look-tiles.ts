@@ -7,7 +7,7 @@ import { BLOCK_ELEMENTS, UNIT_ELEMENTS } from '../merge/program.js';
 import { type Bench, HIGH_BINS, LOW_BINS, LOW_TABLES, observe, stagesBefore } from './looks.js';
 import type { Look, LookTask, TensorTask } from './program-job.js';
 import { CONTROL, type Finding, type LookJob } from './protocol.js';
-import { createRowDraw } from './row-draw.js';
+import { createRowDraw, drawnElements } from './row-draw.js';
 import { createSourceReader } from './source-reader.js';
 import { runUnits, type UnitRunner } from './units.js';
 import { createVectors } from './vectors.js';
@@ -18,6 +18,11 @@ export function unitElementsOf(look: Look, { program }: Pick<TensorTask, 'progra
   let step = program.columns;
   while (step % 8 !== 0) step *= 2;
   return step * Math.max(1, Math.floor(UNIT_ELEMENTS / step));
+}
+
+/** Elements that are loaded at a time. */
+function stepOf({ look, task }: Pick<LookTask, 'look' | 'task'>): number {
+  return look.kind === 'draw' ? drawnElements(task.program.columns) : BLOCK_ELEMENTS;
 }
 
 /** Numbers that a thread counts for each input before it adds them to the shared ones. */
@@ -77,7 +82,7 @@ export function startLooks(job: LookJob): UnitRunner {
     flush();
     open = next;
     openIndex = index;
-    vectors.open(next.task, unitElementsOf(next.look, next.task), next.look.kind === 'draw' ? next.task.program.columns : BLOCK_ELEMENTS);
+    vectors.open(next.task, Math.min(unitElementsOf(next.look, next.task), next.task.count), stepOf(next));
     const bytes = tableLength(next.look) * next.task.uses.length * 4;
     if (bytes > tableBytes) {
       tables = kernels.reserve(bytes);
@@ -98,7 +103,7 @@ export function startLooks(job: LookJob): UnitRunner {
       return false;
     }
     const bench: Bench = { vectors, rowDraw, statistics, buffers, tables, keyTable, bytes: kernels.bytes };
-    const step = look.kind === 'draw' ? task.program.columns : BLOCK_ELEMENTS;
+    const step = stepOf({ look, task });
     for (let at = 0; at < count; at += step) {
       const block = { task, unit: unit - firstUnit, start, at, size: Math.min(step, count - at) };
       vectors.load(at, block.size, stagesBefore(look, task));
