@@ -16,6 +16,9 @@ export const NO_UPPER_BOUND = 0x7fffffff;
 export const HIGH_TABLE_ENTRIES = 32_768;
 export const LOW_TABLE_ENTRIES = 65_536;
 
+/** Scratch of `dellaBits`. */
+export const dellaScratchBytes = (rows: number, columns: number): number => 2 * rows * columns + 20 * columns + 1024;
+
 /** Primitives that exist for both precisions. */
 interface Paired {
   /** to = widen(from); at most eight elements behind the last one are read. */
@@ -67,7 +70,7 @@ interface Paired {
   /** The keys as u32. */
   keysOf(a: number, count: number, to: number): void;
 
-  /** Zeroes elements whose Philox word is >= threshold (in [0, 2^32]). `start`: index of the first element, a multiple of 8. */
+  /** Zeroes elements whose random word (32 bits) is >= threshold (in [0, 2^32]). `start`: index of the first element. */
   drop(a: number, count: number, start: number, keyLo: number, keyHi: number, threshold: number): void;
   /**
    * Zeroes elements whose word x 2^-32 is >= low + step x rank (`ranks`: u32 an element, its rank in its row); `divide`: kept ones are divided by that
@@ -142,12 +145,28 @@ interface Paired {
 interface Unpaired {
   /** Zeroes exactly that many bytes. */
   readonly clear: (a: number, sizeBytes: number) => void;
-  /** Philox4x32-10 words of `count` elements from index `start` (a multiple of 4) on; up to 15 words more are written. */
+  /** The random words of `count` elements from index `start` on, from Philox4x32-10 (assembly/random.ts). Slow. */
   readonly randomWords: (to: number, count: number, start: number, keyLo: number, keyHi: number) => void;
   /** Rank of every u32 key, 0 the smallest, ties by index; `scratch`: 16 bytes an element; count up to 2^24. */
   readonly ranks: (keys: number, count: number, scratch: number, to: number) => void;
   /** nearswap of f32 vectors, every operation's result rounded to the dtype. */
   readonly nearswapStepwise32: (a: number, b: number, out: number, count: number, t: number, dtype: number) => void;
+  /**
+   * Mask of `rows` rows from their keys (u32, row after row): kept where word x 2^-32 < low + step x rank in the row, as with `dellaMask`. `start`: index of
+   * the first element; `scratch`: dellaScratchBytes; `bits`: up to 8 bytes behind the mask may be written.
+   */
+  readonly dellaBits: (
+    keys: number,
+    rows: number,
+    columns: number,
+    low: number,
+    step: number,
+    start: number,
+    keyLo: number,
+    keyHi: number,
+    scratch: number,
+    bits: number,
+  ) => void;
 }
 
 type Suffixed<Suffix extends string> = { [Name in keyof Paired as `${Name}${Suffix}`]: Paired[Name] };
@@ -169,8 +188,8 @@ export interface VectorFunctions extends Paired, Unpaired {
 }
 
 export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): VectorFunctions {
-  const { clear, randomWords, ranks, nearswapStepwise32 } = run;
-  const common = { clear, randomWords, ranks, nearswapStepwise32 };
+  const { clear, randomWords, ranks, nearswapStepwise32, dellaBits } = run;
+  const common = { clear, randomWords, ranks, nearswapStepwise32, dellaBits };
   if (precision === 32) {
     return {
       ...common,

@@ -70,7 +70,8 @@ export function multislerpCoefficients(gram: Gram, weights: readonly number[], e
   units.forEach((one, i) => (mean = combined(mean, 1, one, weights[i] ?? 0)));
   const meanLength = length(gram, mean);
   if (meanLength < eps) {
-    if (n === 2) return [...weights];
+    // Without directions (unchanged tensors) there is nothing to turn.
+    if (n === 2 || gram.every((_, i) => norm(gram, i) < eps)) return [...weights];
     throw new TributaryError('RECIPE_INVALID', {
       what: `the directions of tensor ${tensor} cancel out, so that they have no mean on the sphere`,
       where: tensor,

@@ -7,7 +7,7 @@ import { BLOCK_ELEMENTS, UNIT_ELEMENTS } from '../merge/program.js';
 import { type Bench, HIGH_BINS, leaveGathered, LOW_BINS, LOW_TABLES, observe, stagesBefore } from './looks.js';
 import type { Look, LookTask, TensorTask } from './program-job.js';
 import { CONTROL, type Finding, type LookJob } from './protocol.js';
-import { createRowDraw } from './row-draw.js';
+import { createRowDraw, drawnElements } from './row-draw.js';
 import { createSourceReader } from './source-reader.js';
 import { createSpecialBench, type LookShape, specialShape } from './special-looks.js';
 import { runUnits, type UnitRunner } from './units.js';
@@ -21,6 +21,11 @@ export function unitElementsOf(look: Look, task: Pick<TensorTask, 'program' | 'c
   return step * Math.max(1, Math.floor(UNIT_ELEMENTS / step));
 }
 
+/** Elements that are loaded at a time. */
+function stepOf({ look, task }: Pick<LookTask, 'look' | 'task'>): number {
+  return look.kind === 'draw' ? drawnElements(task.program.columns) : BLOCK_ELEMENTS;
+}
+
 /** Numbers that a thread counts for each input before it adds them to the shared ones. */
 export function tableLength(look: Look): number {
   if (look.kind !== 'high' && look.kind !== 'low') return 0;
@@ -29,7 +34,7 @@ export function tableLength(look: Look): number {
 
 function shapeOf({ look, task }: Pick<LookTask, 'look' | 'task'>): LookShape {
   const unit = unitElementsOf(look, task);
-  return specialShape(look, task) ?? { unit, piece: unit, step: look.kind === 'draw' ? task.program.columns : BLOCK_ELEMENTS };
+  return specialShape(look, task) ?? { unit, piece: unit, step: stepOf({ look, task }) };
 }
 
 /** Stretches of a unit that a sample is taken of, and elements of each. */
@@ -102,7 +107,7 @@ export function startLooks(job: LookJob): UnitRunner {
     open = next;
     openIndex = index;
     const { piece, step } = shapeOf(next);
-    vectors.open(next.task, piece, step);
+    vectors.open(next.task, Math.min(piece, next.task.count), step);
     if (next.look.kind === 'gather' && next.look.ranges.length > gatheredLists) {
       gatheredLists = next.look.ranges.length;
       gathered.address = kernels.reserve(gatheredLists * UNIT_ELEMENTS * 4);

@@ -154,18 +154,21 @@ function sums(bench: Bench, { task, unit, at, size }: Block, look: LookOf<'sums'
   vectors.pointers.forEach((vector, use) => add(buffers.sums, first + use * 2 + 1, vectors.v.sumAbs(vector, size)));
 }
 
-/** A block is a row here. */
+/** A block is one or more whole rows here. */
 function draw(bench: Bench, { task, unit, start, at, size }: Block, look: LookOf<'draw'>): void {
   const { vectors, buffers, rowDraw, statistics } = bench;
-  const stage = task.program.stages[look.stage];
+  const { columns, stages } = task.program;
+  const stage = stages[look.stage];
   if (stage?.kind !== 'della') throw new Error('only della draws by rank');
   const first = look.sumsAt + unit * task.uses.length * 2;
   const bytesPerUse = Math.ceil(task.count / 8);
   for (const [use, vector] of vectors.pointers.entries()) {
+    if ((stage.densities[use] ?? 1) >= 1) continue;
     add(buffers.sums, first + use * 2, vectors.sumAbs(vector, size));
-    rowDraw.draw(vectors.v, stage, use, vector, start + at, size);
+    const mask = rowDraw.mask(vectors.v, stage, use, vector, start + at, size, columns);
+    vectors.v.applyMask(vector, size, mask);
     add(buffers.sums, first + use * 2 + 1, vectors.sumAbs(vector, size));
-    vectors.storeMask(vector, size, statistics.bits, task.bitsAt + use * bytesPerUse, start + at);
+    vectors.storeMask(mask, size, statistics.bits, task.bitsAt + use * bytesPerUse, start + at);
   }
 }
 

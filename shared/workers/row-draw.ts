@@ -1,28 +1,44 @@
 /**
  * DELLA's drop (arXiv 2406.11617): within a row the probability of being kept grows with the rank of the magnitude, from density - epsilon to
- * density + epsilon. Rows are ranked whole, so these vectors come a row at a time.
+ * density + epsilon. Rows are ranked whole, so these vectors come in whole rows.
  */
-import type { VectorFunctions } from '../kernels/block-functions.js';
+import { dellaScratchBytes, type VectorFunctions } from '../kernels/block-functions.js';
 import type { Kernels } from '../kernels/kernels.js';
-import type { Stage } from '../merge/program.js';
+import { BLOCK_ELEMENTS, type Stage } from '../merge/program.js';
+
+type Della = Extract<Stage, { kind: 'della' }>;
+
+/** Elements whose masks are drawn at a time: about a block in rows that end at a whole byte of the mask, or one row that is longer than a block. */
+export function drawnElements(columns: number): number {
+  if (columns > BLOCK_ELEMENTS) return columns;
+  let step = columns;
+  while (step % 8 !== 0) step *= 2;
+  return step * Math.max(1, Math.floor(BLOCK_ELEMENTS / step));
+}
 
 export interface RowDraw {
   /** Zeroes what is dropped of one row. @param element index in the tensor of the row's first element */
-  draw(v: VectorFunctions, stage: Extract<Stage, { kind: 'della' }>, use: number, row: number, element: number, columns: number): void;
+  draw(v: VectorFunctions, stage: Della, use: number, row: number, element: number, columns: number): void;
+  /** Address of the mask bits of `count` elements in whole rows, for a density below 1. Good until the next call. @param element as above */
+  mask(v: VectorFunctions, stage: Della, use: number, rows: number, element: number, count: number, columns: number): number;
 }
 
 export function createRowDraw(kernels: Kernels): RowDraw {
-  let capacity = 0;
-  let keys = 0;
-  let ranks = 0;
-  let scratch = 0;
+  const slots = new Map<string, { readonly pointer: number; readonly sizeBytes: number }>();
 
-  function reserve(columns: number): void {
-    if (columns <= capacity) return;
-    capacity = columns;
-    keys = kernels.reserve(columns * 4);
-    ranks = kernels.reserve(columns * 4);
-    scratch = kernels.reserve(columns * 16);
+  function room(name: 'keys' | 'ranks' | 'scratch' | 'bits', sizeBytes: number): number {
+    const slot = slots.get(name);
+    if (slot !== undefined && slot.sizeBytes >= sizeBytes) return slot.pointer;
+    const pointer = kernels.reserve(sizeBytes);
+    slots.set(name, { pointer, sizeBytes });
+    return pointer;
+  }
+
+  /** Probability of rank 0 and what each rank adds. */
+  function probabilities({ densities, epsilons }: Della, use: number, columns: number): readonly [low: number, step: number] {
+    const density = densities[use] ?? 1;
+    const epsilon = columns === 1 ? 0 : (epsilons[use] ?? 0);
+    return [density - epsilon, columns === 1 ? 0 : (2 * epsilon) / (columns - 1)];
   }
 
   return {
@@ -33,13 +49,28 @@ export function createRowDraw(kernels: Kernels): RowDraw {
         v.scale(row, 0, columns);
         return;
       }
-      reserve(columns);
+      const keys = room('keys', columns * 4);
+      const ranks = room('ranks', columns * 4);
       v.keysOf(row, columns, keys);
-      kernels.run.ranks(keys, columns, scratch, ranks);
-      const epsilon = columns === 1 ? 0 : (stage.epsilons[use] ?? 0);
-      const step = columns === 1 ? 0 : (2 * epsilon) / (columns - 1);
-      const [low, high] = stage.keys[use] ?? [0, 0];
-      v.dellaMask(row, ranks, columns, columns, density - epsilon, step, element, low, high, stage.rescale === 'probability' ? 1 : 0);
+      kernels.run.ranks(keys, columns, room('scratch', columns * 16), ranks);
+      const [low, step] = probabilities(stage, use, columns);
+      const [keyLo, keyHi] = stage.keys[use] ?? [0, 0];
+      v.dellaMask(row, ranks, columns, columns, low, step, element, keyLo, keyHi, stage.rescale === 'probability' ? 1 : 0);
+    },
+    mask(v, stage, use, rows, element, count, columns) {
+      const sizeBytes = Math.ceil(count / 8);
+      const bits = room('bits', sizeBytes);
+      if ((stage.densities[use] ?? 1) <= 0) {
+        v.clear(bits, sizeBytes);
+        return bits;
+      }
+      const keys = room('keys', count * 4);
+      const scratch = room('scratch', dellaScratchBytes(count / columns, columns));
+      v.keysOf(rows, count, keys);
+      const [low, step] = probabilities(stage, use, columns);
+      const [keyLo, keyHi] = stage.keys[use] ?? [0, 0];
+      v.dellaBits(keys, count / columns, columns, low, step, element, keyLo, keyHi, scratch, bits);
+      return bits;
     },
   };
 }

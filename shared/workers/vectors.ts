@@ -48,8 +48,8 @@ export interface Vectors {
   roundNumber(value: number): number;
   /** Sum of magnitudes of a vector that may be longer than a block. */
   sumAbs(vector: number, count: number): number;
-  /** Sets the bits of elements that are not zero, from bit `bit` of `bits` at byte `first` on. */
-  storeMask(vector: number, count: number, bits: Uint8Array, first: number, bit: number): void;
+  /** Sets the bits of a mask in the kernels' memory, which has zeros behind its last one, from bit `bit` of `bits` at byte `first` on. */
+  storeMask(mask: number, count: number, bits: Uint8Array, first: number, bit: number): void;
 }
 
 export function createVectors(kernels: Kernels, reader: SourceReader, statistics: ProgramStatistics): Vectors {
@@ -276,20 +276,16 @@ export function createVectors(kernels: Kernels, reader: SourceReader, statistics
         sum += v.sumAbs(vector + done * (current().program.precision / 8), Math.min(BLOCK_ELEMENTS, count - done));
       return sum;
     },
-    storeMask(vector, count, bits, first, bit) {
-      for (let done = 0; done < count; done += BLOCK_ELEMENTS) {
-        const size = Math.min(BLOCK_ELEMENTS, count - done);
-        v.maskOf(vector + done * (current().program.precision / 8), size, maskBits);
-        const mask = kernels.bytes(maskBits, Math.ceil(size / 8));
-        if ((bit + done) % 8 === 0 && size % 8 === 0) {
-          bits.set(mask, first + (bit + done) / 8);
-          continue;
-        }
-        for (let i = 0; i < size; i++) {
-          if ((((mask[i >> 3] ?? 0) >> (i & 7)) & 1) === 0) continue;
-          const at = first + Math.floor((bit + done + i) / 8);
-          bits[at] = (bits[at] ?? 0) | (1 << ((bit + done + i) & 7));
-        }
+    storeMask(mask, count, bits, first, bit) {
+      const own = kernels.bytes(mask, Math.ceil(count / 8));
+      if (bit % 8 === 0) {
+        bits.set(own, first + bit / 8);
+        return;
+      }
+      for (let i = 0; i < count; i++) {
+        if ((((own[i >> 3] ?? 0) >> (i & 7)) & 1) === 0) continue;
+        const at = first + Math.floor((bit + i) / 8);
+        bits[at] = (bits[at] ?? 0) | (1 << ((bit + i) & 7));
       }
     },
   };

@@ -53,10 +53,14 @@ export function philox(counter: readonly number[], key: readonly number[]): numb
   return [a, b, c, d].map(Number);
 }
 
-/** The random word of the element with this index. */
+const counterOf = (count: bigint, stream: number): number[] => [Number(count & 0xffffffffn), Number(count >> 32n), stream, 0];
+
+/** The random word of the element with this index: its byte of the block that 16 elements share, then 24 bits of a block of its own. */
 export function wordOf(index: number, keyLo: number, keyHi: number): number {
-  const counter = BigInt(index) >> 2n;
-  return philox([Number(counter & 0xffffffffn), Number(counter >> 32n), 0, 0], [keyLo, keyHi])[index % 4] ?? 0;
+  const shared = philox(counterOf(BigInt(index) >> 4n, 0), [keyLo, keyHi]);
+  const byte = ((shared[(index % 16) >> 2] ?? 0) >>> ((index % 4) * 8)) & 0xff;
+  const [own = 0] = philox(counterOf(BigInt(index), 1), [keyLo, keyHi]);
+  return byte * 2 ** 24 + (own & 0xffffff);
 }
 
 export function ranks(keys: readonly number[]): number[] {

@@ -1,14 +1,18 @@
 /**
  * Random masks that depend on nothing but a key and an element's index: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
- * The counter is (index >> 2 as 64 bits, 0, 0), the element takes output word index & 3. Four counters are worked on at a time.
+ * Every element has a 32-bit word. Its leading byte is byte index & 15 (of the four output words, little end first) of the block with counter
+ * (index >> 4 as 64 bits, 0, 0); the other 24 bits are the low ones of output word 0 of the block with counter (index as 64 bits, 1, 0). The first alone
+ * decides nearly all comparisons, so one block serves 16 elements; the second is made where the leading byte equals the threshold's.
  */
 import { keepFour } from './vectors';
 
-/** Elements whose words are made at a time. */
-const CHUNK: i32 = 2048;
-const WORDS = memory.data(8192, 16);
+/** Elements whose bytes are made at a time. */
+const CHUNK: i32 = 4096;
+/** Room for the bytes before a chunk in its first block, and for whole groups of eight blocks. */
+const BYTES = memory.data(4096 + 256, 16);
 /** Ten pairs of round keys, each as four equal lanes. */
 const ROUND_KEYS = memory.data(320, 16);
+export const LOW_BITS: u32 = 0xffffff;
 
 function setKey(keyLo: u32, keyHi: u32): void {
   for (let at: usize = ROUND_KEYS; at < ROUND_KEYS + 320; at += 32) {
@@ -38,11 +42,11 @@ function setKey(keyLo: u32, keyHi: u32): void {
   v128.store(to, v128.shuffle<i64>(c, d, 1, 3), 48);
 }
 
-/** Words of `count` elements (rounded up to 32) from the counter on: twice four counters, whose chains of multiplications overlap. */
-function makeWords(to: usize, count: i32, counter: u64): void {
+/** The blocks from a counter on, 16 bytes each, at least `count` bytes in groups of 128: twice four counters, whose chains of multiplications overlap. */
+function makeBlocks(to: usize, count: i32, counter: u64): void {
   const m0 = i32x4.splat(0xd2511f53);
   const m1 = i32x4.splat(0xcd9e8d57);
-  for (let i = 0; i < count; i += 32) {
+  for (let i = 0; i < count; i += 128) {
     const first = i32x4.splat(<u32>counter);
     const upper = i32x4.splat(<u32>(counter >> 32));
     const k0 = v128.load(ROUND_KEYS);
@@ -89,10 +93,74 @@ function makeWords(to: usize, count: i32, counter: u64): void {
   }
 }
 
-/** The words of `count` elements. start: index of the first one, a multiple of 4 (as f64, below 2^53); writes up to 15 words more. */
-export function randomWords(to: usize, count: i32, start: f64, keyLo: u32, keyHi: u32): void {
+/**
+ * Leading bytes of the elements from index `start` on.
+ *
+ * @param to room for 160 bytes more than `count`
+ * @returns where the first one lies
+ */
+export function leadingBytes(to: usize, count: i32, start: u64, keyLo: u32, keyHi: u32): usize {
+  const before = <i32>(start & 15);
   setKey(keyLo, keyHi);
-  makeWords(to, count, <u64>start >> 2);
+  makeBlocks(to, before + count, start >> 4);
+  return to + before;
+}
+
+/** The 24 bits behind the leading byte. */
+export function lowBits(index: u64, keyLo: u32, keyHi: u32): u32 {
+  let x0: u64 = index & 0xffffffff;
+  let x1: u64 = index >> 32;
+  let x2: u64 = 1;
+  let x3: u64 = 0;
+  for (let round = 0; round < 10; round++) {
+    const a = x0 * 0xd2511f53;
+    const b = x2 * 0xcd9e8d57;
+    x0 = (b >> 32) ^ x1 ^ keyLo;
+    x1 = b & 0xffffffff;
+    x2 = (a >> 32) ^ x3 ^ keyHi;
+    x3 = a & 0xffffffff;
+    keyLo += 0x9e3779b9;
+    keyHi += 0xbb67ae85;
+  }
+  return <u32>x0 & LOW_BITS;
+}
+
+/** The words of `count` elements, u32 each. start: index of the first one (as f64, below 2^53). Slow: for tests. */
+export function randomWords(to: usize, count: i32, start: f64, keyLo: u32, keyHi: u32): void {
+  const first = <u64>start;
+  for (let i = 0; i < count; i += CHUNK) {
+    const size = min(CHUNK, count - i) as i32;
+    const bytes = leadingBytes(BYTES, size, first + i, keyLo, keyHi);
+    for (let j = 0; j < size; j++) {
+      store<u32>(to + (<usize>(i + j) << 2), (<u32>load<u8>(bytes + j) << 24) | lowBits(first + i + j, keyLo, keyHi));
+    }
+  }
+}
+
+/** Sets those of 16 masks whose bit of `open` is set: their words are kept if the rest is at most `low`. */
+function settle(masks: usize, open: i32, first: u64, keyLo: u32, keyHi: u32, low: u32): void {
+  for (; open != 0; open &= open - 1) {
+    const one = ctz(open);
+    store<u8>(masks + one, u8(0) - u8(lowBits(first + one, keyLo, keyHi) <= low));
+  }
+}
+
+/** Turns leading bytes, in whole groups of 16, into masks of all ones where the word is at most `largest`. */
+function keptBytes(bytes: usize, count: i32, first: u64, keyLo: u32, keyHi: u32, largest: u32): void {
+  const border = i8x16.splat(<u8>(largest >> 24));
+  const low = largest & LOW_BITS;
+  for (const end = bytes + count; bytes < end; bytes += 16, first += 16) {
+    const lead = v128.load(bytes);
+    v128.store(bytes, i8x16.le_u(lead, border));
+    const open = i8x16.bitmask(i8x16.eq(lead, border));
+    if (open != 0 && low != LOW_BITS) settle(bytes, open, first, keyLo, keyHi, low);
+  }
+}
+
+/** Eight elements with their masks of 16 bits. */
+@inline function keepEight<T>(a: usize, kept: v128): void {
+  keepFour<T>(a, i32x4.extend_low_i16x8_s(kept));
+  keepFour<T>(a + 4 * sizeof<T>(), i32x4.extend_high_i16x8_s(kept));
 }
 
 @inline function drop<T>(a: usize, count: i32, start: f64, keyLo: u32, keyHi: u32, threshold: f64): void {
@@ -101,25 +169,22 @@ export function randomWords(to: usize, count: i32, start: f64, keyLo: u32, keyHi
     memory.fill(a, 0, <usize>count * sizeof<T>());
     return;
   }
-  setKey(keyLo, keyHi);
-  const largest = i32x4.splat(<u32>ceil(threshold) - 1);
-  let counter = <u64>start >> 2;
+  const largest = <u32>(ceil(threshold) - 1);
   for (let i = 0; i < count; i += CHUNK) {
     const size = min(CHUNK, count - i) as i32;
-    makeWords(WORDS, size, counter);
-    for (let j: usize = 0; j < <usize>size * 4; j += 32) {
-      keepFour<T>(a, i32x4.le_u(v128.load(WORDS + j), largest));
-      keepFour<T>(a + 4 * sizeof<T>(), i32x4.le_u(v128.load(WORDS + j, 16), largest));
+    const bytes = leadingBytes(BYTES, size, <u64>start + i, keyLo, keyHi);
+    keptBytes(bytes, size, <u64>start + i, keyLo, keyHi, largest);
+    for (let j = 0; j < size; j += 8) {
+      keepEight<T>(a, v128.load_ext<i8>(bytes + j));
       a += 8 * sizeof<T>();
     }
-    counter += CHUNK >> 2;
   }
 }
 
 /**
  * Zeroes (as +0) the elements whose word is not below the threshold: each is kept with probability threshold / 2^32.
  *
- * @param start index of the first element in its tensor, a multiple of 8
+ * @param start index of the first element in its tensor
  * @param threshold in [0, 2^32]; 2^32 keeps all
  */
 export function drop32(a: usize, count: i32, start: f64, keyLo: u32, keyHi: u32, threshold: f64): void {
@@ -128,69 +193,4 @@ export function drop32(a: usize, count: i32, start: f64, keyLo: u32, keyHi: u32,
 
 export function drop64(a: usize, count: i32, start: f64, keyLo: u32, keyHi: u32, threshold: f64): void {
   drop<f64>(a, count, start, keyLo, keyHi, threshold);
-}
-
-/** Four elements at `a` with their words and ranks. */
-@inline function dellaFour<T>(a: usize, words: v128, ranks: v128, low: v128, step: v128, divide: bool): void {
-  const unit = f64x2.splat(2.3283064365386963e-10);
-  const p0 = f64x2.add(low, f64x2.mul(step, f64x2.convert_low_i32x4_u(ranks)));
-  const p1 = f64x2.add(low, f64x2.mul(step, f64x2.convert_low_i32x4_u(v128.shuffle<i32>(ranks, ranks, 2, 3, 2, 3))));
-  const kept0 = f64x2.lt(f64x2.mul(unit, f64x2.convert_low_i32x4_u(words)), p0);
-  const kept1 = f64x2.lt(f64x2.mul(unit, f64x2.convert_low_i32x4_u(v128.shuffle<i32>(words, words, 2, 3, 2, 3))), p1);
-  if (sizeof<T>() == 4) {
-    let x = v128.load(a);
-    if (divide) {
-      const p = v128.shuffle<f32>(f32x4.demote_f64x2_zero(p0), f32x4.demote_f64x2_zero(p1), 0, 1, 4, 5);
-      x = f32x4.div(x, p);
-    }
-    v128.store(a, v128.and(x, v128.shuffle<i32>(kept0, kept1, 0, 2, 4, 6)));
-  } else {
-    let x0 = v128.load(a);
-    let x1 = v128.load(a, 16);
-    if (divide) {
-      x0 = f64x2.div(x0, p0);
-      x1 = f64x2.div(x1, p1);
-    }
-    v128.store(a, v128.and(x0, kept0));
-    v128.store(a, v128.and(x1, kept1), 16);
-  }
-}
-
-@inline function dellaMask<T>(
-  a: usize, ranks: usize, count: i32, columns: i32, low: f64, step: f64, start: f64, keyLo: u32, keyHi: u32, divide: bool,
-): void {
-  setKey(keyLo, keyHi);
-  const lows = f64x2.splat(low);
-  const steps = f64x2.splat(columns > 1 ? step : 0);
-  let counter = <u64>start >> 2;
-  for (let i = 0; i < count; i += CHUNK) {
-    const size = min(CHUNK, count - i) as i32;
-    makeWords(WORDS, size, counter);
-    for (let j: usize = 0; j < <usize>size * 4; j += 16) {
-      dellaFour<T>(a, v128.load(WORDS + j), v128.load(ranks + j), lows, steps, divide);
-      a += 4 * sizeof<T>();
-    }
-    ranks += <usize>size * 4;
-    counter += CHUNK >> 2;
-  }
-}
-
-/**
- * DELLA (arXiv 2406.11617): an element of rank r in its row is kept with probability p = low + step r (f64): zeroed (as +0) where word 2^-32 >= p.
- *
- * @param ranks u32 an element, the rank in its own row, 0 the smallest magnitude
- * @param columns elements in a row; with one column there is nothing to rank and `step` is taken as 0, whatever it is
- * @param start index of the first element in its tensor, a multiple of 8
- * @param divide kept elements are divided by their p, which is rounded to the vector's precision before
- */
-export function dellaMask32(
-  a: usize, ranks: usize, count: i32, columns: i32, low: f64, step: f64, start: f64, keyLo: u32, keyHi: u32, divide: bool,
-): void {
-  dellaMask<f32>(a, ranks, count, columns, low, step, start, keyLo, keyHi, divide);
-}
-
-export function dellaMask64(
-  a: usize, ranks: usize, count: i32, columns: i32, low: f64, step: f64, start: f64, keyLo: u32, keyHi: u32, divide: bool,
-): void {
-  dellaMask<f64>(a, ranks, count, columns, low, step, start, keyLo, keyHi, divide);
 }
