@@ -11,7 +11,9 @@ import type { CommandContext } from './context.js';
 import { createIo, describeError } from './io.js';
 import type { LocalContext } from './local-context.js';
 import type { MergeFlags } from './merge-command.js';
+import type { PullFlags } from './pull-command.js';
 import type { PushFlags } from './push-command.js';
+import type { RebuildFlags } from './rebuild-command.js';
 import type { CreateFlags } from './round-command.js';
 import { wholeNumber } from './units.js';
 
@@ -127,11 +129,8 @@ function buildProgram(): Command {
     .description('fetch the model of a round, a base, or any model by digest')
     .argument('<name>', 'round, model or digest')
     .requiredOption('--out <dir>', 'folder to make')
-    .action(
-      action(async (context, name: string, flags: { out: string }) =>
-        (await import('./pull-command.js')).runPull(context, name, flags.out),
-      ),
-    );
+    .option('--task <name>', 'of a merge with task masks (emr, tall): the own model of this task')
+    .action(action(async (context, name: string, flags: PullFlags) => (await import('./pull-command.js')).runPull(context, name, flags)));
 
   program
     .command('merge')
@@ -144,6 +143,19 @@ function buildProgram(): Command {
     .action(
       localAction(async (context, recipe: string, dir: string | undefined, flags: MergeFlags) =>
         (await import('./merge-command.js')).runMerge(context, recipe, dir, flags),
+      ),
+    );
+
+  program
+    .command('rebuild-task')
+    .description("make one task's own model from a merge with task masks (emr, tall)")
+    .argument('<dir>', 'folder of the merged model')
+    .requiredOption('--base <dir>', 'folder of the base that was merged on')
+    .requiredOption('--task <name>', 'the task: a contributor, or the last part of the path of a model')
+    .requiredOption('--out <dir>', 'folder to make')
+    .action(
+      localAction(async (context, dir: string, flags: RebuildFlags) =>
+        (await import('./rebuild-command.js')).runRebuild(context, dir, flags),
       ),
     );
 
