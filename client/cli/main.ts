@@ -12,7 +12,9 @@ import { createIo, describeError } from './io.js';
 import type { LocalContext } from './local-context.js';
 import type { MergeFlags } from './merge-command.js';
 import { addMergekitFlags } from './mergekit-flags.js';
+import type { PullFlags } from './pull-command.js';
 import type { PushFlags } from './push-command.js';
+import type { RebuildFlags } from './rebuild-command.js';
 import type { CreateFlags } from './round-command.js';
 import { wholeNumber } from './units.js';
 
@@ -132,13 +134,23 @@ function buildProgram(): Command {
     .description('fetch the model of a round, a base, or any model by digest')
     .argument('<name>', 'round, model or digest')
     .requiredOption('--out <dir>', 'folder to make')
-    .action(
-      action(async (context, name: string, flags: { out: string }) =>
-        (await import('./pull-command.js')).runPull(context, name, flags.out),
-      ),
-    );
+    .option('--task <name>', 'of a merge with task masks (emr, tall): the own model of this task')
+    .action(action(async (context, name: string, flags: PullFlags) => (await import('./pull-command.js')).runPull(context, name, flags)));
 
   addOfflineCommands(program);
+
+  program
+    .command('rebuild-task')
+    .description("make one task's own model from a merge with task masks (emr, tall)")
+    .argument('<dir>', 'folder of the merged model')
+    .requiredOption('--base <dir>', 'folder of the base that was merged on')
+    .requiredOption('--task <name>', 'the task: a contributor, or the last part of the path of a model')
+    .requiredOption('--out <dir>', 'folder to make')
+    .action(
+      localAction(async (context, dir: string, flags: RebuildFlags) =>
+        (await import('./rebuild-command.js')).runRebuild(context, dir, flags),
+      ),
+    );
 
   program
     .command('doctor')

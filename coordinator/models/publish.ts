@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { readSafetensorsFile } from '../../shared/formats/safetensors-file.js';
 import type { Segment } from '../../shared/formats/tensor.js';
 import { hashSegments } from '../../shared/merge/hash-segments.js';
+import { TASK_MASKS_FILE } from '../../shared/merge/task-masks.js';
 import { type Artifact, chunkRangesOf, type DescribedFile, decodeManifest, encodeManifest } from '../../shared/transfer/artifact.js';
 import type { Services } from '../services.js';
 import type { PlacedChunk } from '../store/chunk-store.js';
@@ -26,7 +27,9 @@ export async function publishFolder(services: Services, options: PublishOptions)
   const files: { path: string; sizeBytes: number; header?: Uint8Array; jobs: Segment[][] }[] = [];
   for (const path of paths) {
     const diskPath = join(folder, path);
-    const header = path.endsWith('.safetensors') ? (await readSafetensorsFile(diskPath)).headerBytes : undefined;
+    // Masks are no weights of the model: what is made of it must not see them as tensors.
+    const header =
+      path.endsWith('.safetensors') && path !== TASK_MASKS_FILE ? (await readSafetensorsFile(diskPath)).headerBytes : undefined;
     const sizeBytes = (await stat(diskPath)).size;
     const jobs = chunkRangesOf(path, sizeBytes, header).map((range) => [{ path: diskPath, ...range }]);
     files.push({ path, sizeBytes, jobs, ...(header === undefined ? {} : { header }) });

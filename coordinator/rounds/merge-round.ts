@@ -36,7 +36,7 @@ export async function mergeRound(merge: RoundMerge): Promise<{ readBytes: number
   const configText = await readSidecar(services, baseArtifact, 'config.json');
   const plan = planMerge({
     recipe,
-    base: { name: baseModel.name, tensors: merge.base },
+    base: { name: baseModel.name, digest: baseModel.weights_digest, tensors: merge.base },
     inputs: merge.inputs.map(({ row, tensors }): MergeInput => {
       const override = recipe.contributors.get(row.contributor);
       return {

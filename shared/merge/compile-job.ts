@@ -87,7 +87,7 @@ export function statisticsRoom(tensor: PlannedTensor): StatisticsRoom {
   const count = countOf(tensor);
   const units = Math.ceil(count / UNIT_ELEMENTS);
   const bands = program.stages.some((stage) => stage.kind === 'band' || stage.kind === 'variance');
-  const draws = program.stages.some((stage) => stage.kind === 'della' && stage.rescale !== 'probability');
+  const draws = program.stages.some((stage) => stage.kind === 'mask' || (stage.kind === 'della' && stage.rescale !== 'probability'));
   return {
     numbers: (program.stages.length + 1) * uses.length * STATISTIC.fields + extraNumbers(program, count),
     ties: bands ? program.stages.length * uses.length * units * 2 : 0,
@@ -111,6 +111,7 @@ export function compilePart(tensors: readonly PlannedTensor[], from: number, lay
       source: builder.add(use.tensor.segments),
       dtype: dtypeCode(use.tensor),
       mode: VALUE_MODE[use.mode],
+      input: use.input,
     }));
     tensor.uses.forEach(({ coefficient }, use) => {
       const one = sources[use];
@@ -147,6 +148,7 @@ export function compilePart(tensors: readonly PlannedTensor[], from: number, lay
             numbersAt: room.numbers,
             tiesAt: needs.ties === 0 ? -1 : room.ties,
             bitsAt: room.bits,
+            masks: tensor.masks,
           },
     );
     room.numbers += needs.numbers;

@@ -4,6 +4,9 @@ import { BASE_USE, type Finding } from '../workers/protocol.js';
 import { type TileLayout, tensorOfTile } from './compile-job.js';
 import type { MergePlan } from './types.js';
 
+/** Whether a merge has to stop; differences are judged when all is done (fatalError). */
+export const isFatal = ({ kind }: Finding): boolean => kind !== 'difference' && kind !== 'emptyTask';
+
 function nameOf(plan: MergePlan, input: number | undefined): string {
   return input === undefined || input < 0 ? (plan.baseName ?? 'the base') : (plan.inputNames[input] ?? '');
 }
@@ -11,7 +14,11 @@ function nameOf(plan: MergePlan, input: number | undefined): string {
 /** The error for the first of the findings that forbid an output, if there is one. */
 export function fatalError(plan: MergePlan, layout: TileLayout, findings: readonly Finding[]): TributaryError | undefined {
   const fatal = findings
-    .filter((finding) => finding.kind !== 'difference' || tensorOfTile(plan, layout, finding.unit)?.action === 'copyIdentical')
+    .filter(
+      (finding) =>
+        finding.kind !== 'emptyTask' &&
+        (finding.kind !== 'difference' || tensorOfTile(plan, layout, finding.unit)?.action === 'copyIdentical'),
+    )
     .sort((a, b) => a.unit - b.unit);
   const [finding] = fatal;
   if (finding === undefined) return undefined;
@@ -34,6 +41,8 @@ export function fatalError(plan: MergePlan, layout: TileLayout, findings: readon
         where: `${name}, element ${finding.element}`,
         fix: tensor?.dtype === 'F32' ? 'Use smaller weights or lambda.' : 'Use smaller weights or lambda, or set out_dtype: float32.',
       });
+    case 'emptyTask':
+      return undefined;
     case 'difference': {
       const model = nameOf(plan, tensor?.uses[finding.use]?.input);
       return new TributaryError('UNSUPPORTED_DTYPE', {
@@ -47,10 +56,12 @@ export function fatalError(plan: MergePlan, layout: TileLayout, findings: readon
   }
 }
 
-/** One warning for each integer tensor that is not the same in all models. */
-export function differenceWarnings(plan: MergePlan, layout: TileLayout, findings: readonly Finding[]): string[] {
+/** One warning for each integer tensor that is not the same in all models, and for each task that nothing is left of. */
+export function findingWarnings(plan: MergePlan, layout: TileLayout, findings: readonly Finding[]): string[] {
   const warnings = new Set<string>();
   for (const finding of findings) {
+    if (finding.kind === 'emptyTask')
+      warnings.add(`the mask of ${nameOf(plan, finding.use)} is empty: its own model is the base (its rescaler is 0)`);
     if (finding.kind !== 'difference') continue;
     const tensor = tensorOfTile(plan, layout, finding.unit);
     if (tensor === undefined) continue;

@@ -8,6 +8,7 @@ import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { TributaryError } from '../errors/tributary-error.js';
 import { pathAt } from '../workers/source-table.js';
 import type { CompiledPart } from './compile-job.js';
+import { outputFiles } from './shards.js';
 import type { MergePlan } from './types.js';
 
 /** Part of the digest: a change of arithmetic or layout must not continue an older journal. */
@@ -31,7 +32,7 @@ export async function planDigest(plan: MergePlan, compiled: CompiledPart, identi
     const { of, normalize, lambda, terms } = pending.spec;
     hash.update(JSON.stringify([pending.rule, pending.measures, of, normalize, lambda, terms.map(({ coefficient }) => coefficient)]));
   }
-  for (const shard of plan.shards) hash.update(shard.fileName).update(shard.headerBytes);
+  for (const file of outputFiles(plan)) hash.update(file.fileName).update(file.headerBytes);
   if (identity !== undefined) return hash.update(identity).digest('hex');
   for (let index = 0; index < sources.pathEnds.length; index++) {
     const { size, mtimeMs, ino } = await stat(pathAt(sources, index));

@@ -272,7 +272,7 @@ function toRunningSums(numbers: Uint32Array, first: number, count: number, step:
 }
 
 /** Sums over units, in the order of the units: `step` numbers each. */
-function total(sums: Float64Array, index: number, step: number): number {
+export function total(sums: Float64Array, index: number, step: number): number {
   let sum = 0;
   for (let at = index; at < sums.length; at += step) sum += sums[at] ?? 0;
   return sum;
@@ -307,6 +307,7 @@ function* stageLooks(of: TaskStatistics, stage: Stage, index: number): Looks {
       return;
     case 'scale':
     case 'importance':
+    case 'mask':
       return;
     case 'variance':
       yield* findVarying(of, index, stage.topk);

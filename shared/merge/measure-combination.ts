@@ -1,19 +1,20 @@
 /** Statistics over all tensors together that the combination needs, once those of all stages are known. */
 import { TributaryError } from '../errors/tributary-error.js';
 import { COMPETITION } from '../workers/competition.js';
+import { unitElementsOf } from '../workers/look-tiles.js';
 import type { TensorTask } from '../workers/program-job.js';
 import type { Finding } from '../workers/protocol.js';
-import { findBorders, type LookRequest, type LookResult, numberIndex } from './looks-of-task.js';
+import { findBorders, type LookRequest, type LookResult, NO_ROOM, numberIndex, total } from './looks-of-task.js';
 import { performShared } from './measure-model.js';
 import type { Combine } from './program.js';
-import type { LookEnvironment, LookSources } from './run-looks.js';
+import { type LookEnvironment, type LookSources, performLooks, placeRequests } from './run-looks.js';
 import type { BandBorders } from './selection.js';
 import { valueOfKey } from './special-looks.js';
 
 /** Magnitudes are held between these quantiles (PCB). */
 const CLAMP = 1e-4;
 
-export const isModelWideCombine = ({ kind }: Combine): boolean => kind === 'competition';
+export const isModelWideCombine = ({ kind }: Combine): boolean => kind === 'competition' || kind === 'unify';
 
 type SharedLooks<T> = Generator<LookRequest, T, LookResult>;
 
@@ -88,20 +89,62 @@ function* competitionLooks(tasks: readonly TensorTask[], numbers: Float64Array, 
   }
 }
 
+/**
+ * What brings each task's share of the unified vector to the task's own size (EMR): the sum over all tensors of the mean magnitude, divided by
+ * the same of what the mask leaves of the unified vector; 0 where it leaves nothing.
+ */
+async function measureRescalers(environment: LookEnvironment, sources: LookSources, tasks: readonly TensorTask[]): Promise<Combinations> {
+  const { findings, results } = await performLooks(
+    environment,
+    sources,
+    placeRequests(
+      tasks.map((task) => {
+        const units = Math.ceil(task.count / unitElementsOf({ kind: 'sizes', sumsAt: 0 }, task));
+        const room = { ...NO_ROOM, sums: units * task.uses.length * 2 };
+        return { task, request: { room, look: (at) => ({ kind: 'sizes', sumsAt: at.sums }) } };
+      }),
+    ),
+  );
+  if (findings.length > 0) return { findings };
+  const own: number[] = [];
+  const shared: number[] = [];
+  tasks.forEach(({ count, uses }, index) => {
+    const step = uses.length * 2;
+    uses.forEach(({ input }, use) => {
+      for (const [sums, at] of [
+        [own, use * 2],
+        [shared, use * 2 + 1],
+      ] as const)
+        sums[input] = (sums[input] ?? 0) + total(results[index]?.sums ?? new Float64Array(), at, step) / count;
+    });
+  });
+  const rescalers = Array.from(own, (size = 0, input) => ((shared[input] ?? 0) > 0 ? size / (shared[input] ?? 1) : 0));
+  const empty = rescalers.flatMap((_, use): Finding[] => ((shared[use] ?? 0) > 0 ? [] : [{ kind: 'emptyTask', unit: 0, use }]));
+  return { findings: empty, rescalers };
+}
+
+export interface Combinations {
+  readonly findings: readonly Finding[];
+  /** By number of the input. */
+  readonly rescalers?: readonly number[];
+}
+
 /** @throws RECIPE_UNSUPPORTED when a tensor is not in every contribution */
 export async function measureCombinations(
   environment: LookEnvironment,
   sources: LookSources,
   tasks: readonly TensorTask[],
-): Promise<readonly Finding[]> {
+): Promise<Combinations> {
   const [first] = tasks;
   const combine = first?.program.combine;
-  if (first === undefined || combine?.kind !== 'competition') return [];
+  if (first === undefined) return { findings: [] };
+  if (combine?.kind === 'unify') return measureRescalers(environment, sources, tasks);
+  if (combine?.kind !== 'competition') return { findings: [] };
   if (tasks.some(({ uses }) => uses.length !== first.uses.length))
     throw new TributaryError('RECIPE_UNSUPPORTED', {
       what: 'pcb compares whole contributions, and some lack tensors that others have',
       fix: 'Use another rule, or leave those contributions out.',
     });
   const looks = competitionLooks(tasks, sources.statistics.numbers, first.program.stages.length, combine.ratio);
-  return (await runShared(environment, sources, tasks, looks)).findings;
+  return { findings: (await runShared(environment, sources, tasks, looks)).findings };
 }

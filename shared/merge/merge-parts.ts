@@ -3,12 +3,15 @@ import type { WorkerPool } from '../workers/pool.js';
 import type { TensorTask } from '../workers/program-job.js';
 import { CONTROL, type Finding, type MergeJob } from '../workers/protocol.js';
 import { type CompiledPart, compilePart, GROUP_SIZE, type TileLayout } from './compile-job.js';
+import { isFatal } from './findings.js';
+import { loadMasks } from './load-masks.js';
 import { measureCombinations } from './measure-combination.js';
 import { measureModelStages } from './measure-model.js';
 import { solveModelWide, solveTensors } from './measure-plan.js';
 import { cutParts, isModelWide, type Part } from './parts.js';
 import { type LookEnvironment, runLooks } from './run-looks.js';
 import { allLooksOf } from './special-looks.js';
+import { writeRescalers } from './task-masks.js';
 import type { MergePlan, PlannedTensor } from './types.js';
 
 export interface PartsEnvironment extends LookEnvironment {
@@ -44,6 +47,7 @@ function openTasks({ done, layout }: PartsEnvironment, part: CompiledPart, from:
 
 async function mergePart(
   environment: PartsEnvironment,
+  plan: MergePlan,
   planned: readonly PlannedTensor[],
   { from, to }: Part,
 ): Promise<readonly Finding[]> {
@@ -67,7 +71,10 @@ async function mergePart(
   );
   if (found.length > 0) return found;
   const combined = await measureCombinations(environment, part, tasks);
-  if (combined.length > 0) return combined;
+  if (combined.findings.some(isFatal)) return combined.findings;
+  if (plan.taskMasks !== undefined && combined.rescalers !== undefined)
+    await writeRescalers(outputPaths[plan.shards.length] ?? '', plan.taskMasks, combined.rescalers);
+  await loadMasks(part);
   Atomics.store(control, CONTROL.nextUnit, part.firstTile);
   const job: MergeJob = {
     kind: 'merge',
@@ -84,7 +91,7 @@ async function mergePart(
     tileBytes: layout.tileBytes,
     groupSize: GROUP_SIZE,
   };
-  return pool.run(job, { signal });
+  return [...combined.findings, ...(await pool.run(job, { signal }))];
 }
 
 /** @returns findings, fatal ones and differences; nothing more is done after the first fatal one */
@@ -93,10 +100,11 @@ export async function mergeParts(environment: PartsEnvironment, plan: MergePlan)
   if (parts.length === 0) return [];
   const solved = await solveModelWide(environment, plan, environment.layout.firstTiles);
   if (solved.findings.length > 0) return solved.findings;
+  if (plan.taskMasks !== undefined) await writeRescalers(environment.outputPaths[plan.shards.length] ?? '', plan.taskMasks, []);
   const findings: Finding[] = [];
   for (const part of parts) {
-    findings.push(...(await mergePart(environment, solved.tensors, part)));
-    if (findings.some((finding) => finding.kind !== 'difference') || Atomics.load(environment.control, CONTROL.stop) !== 0) break;
+    findings.push(...(await mergePart(environment, plan, solved.tensors, part)));
+    if (findings.some(isFatal) || Atomics.load(environment.control, CONTROL.stop) !== 0) break;
   }
   return findings;
 }

@@ -133,6 +133,12 @@ function castOf({ recipe, arithmetic, sources, base }: TensorRequest): number | 
   return others ? DTYPE_CODE[arithmetic] : undefined;
 }
 
+/** What is kept of the merged vector for each task. */
+function taskMaskOf({ recipe, values }: TensorRequest): Pick<TensorProgram, 'taskMask'> {
+  if (recipe.rule.combine === 'emr') return { taskMask: { kind: 'agree' } };
+  return recipe.rule.combine === 'tall' ? { taskMask: { kind: 'beyond', threshold: values.global('mask_lambda') } } : {};
+}
+
 /** @throws RECIPE_INVALID */
 export function planTensor(request: TensorRequest): Planned {
   const { recipe, sources, inputs, base, dtype, arithmetic, lambda, values, name, shape, count, modelCount } = request;
@@ -164,6 +170,7 @@ export function planTensor(request: TensorRequest): Planned {
     combine: how,
     lambda,
     plusBase: vectors === 'task_vectors' && combine !== 'nearswap',
+    ...taskMaskOf(request),
   };
   const uses = sources.map(({ input, tensor }) => ({
     input,

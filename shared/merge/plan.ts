@@ -15,6 +15,7 @@ import { lambdaOf, modelMeasurement } from './plan-model.js';
 import type { Merged } from './plan-sum.js';
 import { planTensor } from './plan-tensor.js';
 import { layOutShards } from './shards.js';
+import { planTaskMasks } from './task-masks.js';
 import { totalsOf } from './totals.js';
 import type { MergeInput, MergePlan, PlannedUse } from './types.js';
 
@@ -46,7 +47,11 @@ function storageDtype(recipe: Recipe, output: OutputTensor): MergeDType {
   return dtypes.size === 1 && only !== undefined && isMergeDType(only) ? only : 'F32';
 }
 
-function planCopy({ base, sources }: OutputTensor, dtype: DType, inputs: readonly MergeInput[]): Merged & { action: 'copy' | 'copyIdentical' } {
+function planCopy(
+  { base, sources }: OutputTensor,
+  dtype: DType,
+  inputs: readonly MergeInput[],
+): Merged & { action: 'copy' | 'copyIdentical' } {
   const uses: PlannedUse[] = [];
   if (base !== undefined) uses.push({ input: -1, tensor: base, mode: 'plain', coefficient: 1 });
   for (const { input, tensor } of sources) if (inputs[input]?.kind === 'full') uses.push({ input, tensor, mode: 'plain', coefficient: 1 });
@@ -134,10 +139,12 @@ export function planMerge(request: PlanRequest): MergePlan {
     });
     return { name, shape, dtype, action: 'merge' as const, ...planned };
   });
-  const layout = layOutShards(unplaced, request.shardSizeBytes ?? DEFAULT_SHARD_SIZE_BYTES);
+  const shards = layOutShards(unplaced, request.shardSizeBytes ?? DEFAULT_SHARD_SIZE_BYTES);
+  const inputNames = inputs.map((input) => input.name);
+  const layout = { ...shards, ...planTaskMasks(shards.tensors, shards.shards.length, inputNames, recipe.method, base) };
   const [onlyDtype] = stored;
   return {
-    inputNames: inputs.map((input) => input.name),
+    inputNames,
     baseName: base?.name,
     ...layout,
     warnings: [...outputs.warnings, ...dtypeWarnings(recipe, stored), ...absentContributors(recipe, inputs)],

@@ -10,7 +10,10 @@ export function isRowWise({ combine, stages }: TensorProgram): boolean {
 /** Elements of a tile: a unit of statistics, or about as many in whole rows. */
 export function tileElementsOf(program: TensorProgram): number {
   if (!isRowWise(program)) return UNIT_ELEMENTS;
-  return program.columns * Math.max(1, Math.floor(UNIT_ELEMENTS / program.columns));
+  // Mask bits of a tile are whole bytes.
+  let step = program.columns;
+  while (program.taskMask !== undefined && step % 8 !== 0) step *= 2;
+  return step * Math.max(1, Math.floor(UNIT_ELEMENTS / step));
 }
 
 /** Elements that are combined at a time: a block, a row, or about a block of rows. */

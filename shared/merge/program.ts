@@ -45,10 +45,15 @@ export type Stage =
     }
   /** Factors that follow from the norms of whole task vectors (clipping); 1 until they are known. */
   | { readonly kind: 'scale'; readonly factors: readonly number[] }
+  /** Elements whose bit is set in a file: bit i & 7 of byte i >> 3 from `offset` on. One input. */
+  | { readonly kind: 'mask'; readonly path: string; readonly offset: number }
   /** The same elements in all inputs: the share `topk` of those whose variance over the inputs is not zero, the most varying ones. */
   | { readonly kind: 'variance'; readonly topk: number }
   /** Elements whose importance, |v| x divergence of the row's softmax from the base's, is far above that of most (Arcee Fusion). One input. */
   | { readonly kind: 'importance' };
+
+/** `agree`: where the input has the merged sign (EMR). `beyond`: where |v| > threshold |merged - v| (TALL). */
+export type TaskMask = { readonly kind: 'agree' } | { readonly kind: 'beyond'; readonly threshold: number };
 
 export type Combine =
   | { readonly kind: 'sum'; readonly weights: readonly number[]; readonly normalize: boolean }
@@ -99,4 +104,6 @@ export interface TensorProgram {
   readonly lambda: number;
   /** The result is base + vector, not the vector itself. */
   readonly plusBase: boolean;
+  /** Rules with one model for each task: what is kept of the merged vector for an input (task-masks.ts). */
+  readonly taskMask?: TaskMask | undefined;
 }

@@ -10,9 +10,10 @@ import { compileKernels } from '../kernels/kernels.js';
 import { startPool, type WorkerPool } from '../workers/pool.js';
 import { CONTROL, type Finding } from '../workers/protocol.js';
 import { compilePart, layOutTiles } from './compile-job.js';
-import { differenceWarnings, fatalError } from './findings.js';
+import { fatalError, findingWarnings } from './findings.js';
 import { openJournal, planDigest, readJournal } from './journal.js';
 import { mergeParts } from './merge-parts.js';
+import { outputFiles } from './shards.js';
 import { checkTarget, clearStaging, closeStaging, openStaging, publish, type Staging, stagingFor, syncDirectory } from './staging.js';
 import type { MergePlan } from './types.js';
 
@@ -63,7 +64,7 @@ const PROGRESS_INTERVAL_MS = 100;
 /** Creates the output files at their full size with their headers; false when those of an earlier run can be continued instead. */
 async function prepareOutputs(plan: MergePlan, staging: Staging, resume: boolean): Promise<FileHandle[]> {
   const files: FileHandle[] = [];
-  for (const shard of plan.shards) {
+  for (const shard of outputFiles(plan)) {
     const file = await open(join(staging.output, shard.fileName), resume ? 'r+' : 'w');
     files.push(file);
     if (resume) continue;
@@ -74,7 +75,7 @@ async function prepareOutputs(plan: MergePlan, staging: Staging, resume: boolean
 }
 
 async function outputsStand(plan: MergePlan, staging: Staging): Promise<boolean> {
-  for (const shard of plan.shards) {
+  for (const shard of outputFiles(plan)) {
     const sizeBytes = await stat(join(staging.output, shard.fileName)).then(
       (info) => info.size,
       () => -1,
@@ -158,7 +159,7 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
         control,
         planned: plan.tensors,
         compiled,
-        outputPaths: plan.shards.map((shard) => join(staging.output, shard.fileName)),
+        outputPaths: outputFiles(plan).map((shard) => join(staging.output, shard.fileName)),
       },
       plan,
     );
@@ -177,8 +178,8 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
   await publish(staging, options.outputDir, { durable, force: options.force ?? false });
   return {
     outputDir: options.outputDir,
-    files: plan.shards.map(({ fileName, sizeBytes }) => ({ name: fileName, sizeBytes })),
-    warnings: differenceWarnings(plan, layout, findings),
+    files: outputFiles(plan).map(({ fileName, sizeBytes }) => ({ name: fileName, sizeBytes })),
+    warnings: findingWarnings(plan, layout, findings),
     tiles: layout.tiles,
     resumedTiles,
   };

@@ -2,7 +2,7 @@
 import { encodeCheckpointIndex } from '../formats/checkpoint-index.js';
 import { encodeSafetensorsHeader, tensorSizeBytes } from '../formats/safetensors-header.js';
 import { DTYPE_BYTES } from '../formats/tensor.js';
-import type { PlannedShard, PlannedTensor } from './types.js';
+import type { MergePlan, PlannedShard, PlannedTensor } from './types.js';
 
 export type UnplacedTensor = Omit<PlannedTensor, 'shard' | 'offset' | 'sizeBytes'>;
 
@@ -10,6 +10,11 @@ export interface ShardLayout {
   readonly tensors: readonly PlannedTensor[];
   readonly shards: readonly PlannedShard[];
   readonly indexText: string | undefined;
+}
+
+/** All files that tiles are written to, in the order of their numbers. */
+export function outputFiles({ shards, taskMasks }: Pick<MergePlan, 'shards' | 'taskMasks'>): readonly PlannedShard[] {
+  return taskMasks === undefined ? shards : [...shards, taskMasks.file];
 }
 
 /** What Hugging Face loaders look for to know the tensors came from PyTorch. */

@@ -4,6 +4,7 @@ import type { Parameters } from '../recipe/recipe.js';
 import type { SumSpec, TensorRule } from './plan-sum.js';
 import type { TensorProgram } from './program.js';
 import type { ModelRule } from './robust.js';
+import type { PlannedTaskMasks } from './task-masks.js';
 
 /** Whether a contribution holds fine-tuned weights (task vector = weights - base) or already a difference. */
 export type ContributionKind = 'full' | 'delta';
@@ -27,6 +28,8 @@ export interface MergeInput {
 
 export interface MergeBase {
   readonly name: string;
+  /** Hex SHA-256 of its weights, where it is known. */
+  readonly digest?: string | undefined;
   readonly tensors: TensorMap;
 }
 
@@ -57,6 +60,8 @@ export interface PlannedTensor {
   readonly plusBase: boolean;
   /** Present when the rule is no weighted sum; `divisor`, `lambda` and `plusBase` then do not count. */
   readonly program?: TensorProgram | undefined;
+  /** Where the masks of the uses go, of rules with one model for each task: number of the file behind the shards, bytes from its start. */
+  readonly masks?: { readonly shard: number; readonly offsets: readonly number[] } | undefined;
   /** Present when coefficients are measured first; `uses` then are those of the measurement. */
   readonly pending?: PendingSum | undefined;
 }
@@ -107,6 +112,8 @@ export interface MergePlan {
   readonly indexText?: string | undefined;
   readonly warnings: readonly string[];
   readonly model?: ModelMeasurement | undefined;
+  /** Of rules with one model for each task: the file that gives them back. */
+  readonly taskMasks?: PlannedTaskMasks | undefined;
   readonly totals: PlanTotals;
   /** Storage dtype of the merged tensors, or undefined when they differ. */
   readonly dtype?: DType | undefined;

@@ -8,8 +8,8 @@ import { toTributaryError } from '../errors/tributary-error.js';
 import { DTYPE_BYTES } from '../formats/tensor.js';
 import { instantiateKernels, RECORD_BYTES } from '../kernels/kernels.js';
 import { ACTION, TENSOR, USE } from '../merge/job-layout.js';
-import { BASE_USE, CONTROL, type Finding, type MergeJob } from './protocol.js';
 import { createProgramTiles } from './program-tiles.js';
+import { BASE_USE, CONTROL, type Finding, type MergeJob } from './protocol.js';
 import { createSourceReader } from './source-reader.js';
 import { runUnits, type UnitRunner } from './units.js';
 
@@ -35,16 +35,19 @@ export function startTiles(job: MergeJob): UnitRunner {
   const widthOf = (dtype: number): number => WIDTHS[dtype] ?? 4;
 
   function write(tensor: number, at: number, pointer: number, length: number): void {
-    const shard = field(tensor, TENSOR.shard);
+    writeBytes(field(tensor, TENSOR.shard), field(tensor, TENSOR.offset) + at, kernels.bytes(pointer, length));
+  }
+
+  function writeBytes(shard: number, position: number, bytes: Uint8Array): void {
+    const { length } = bytes;
     let file = outputs.get(shard);
     if (file === undefined) {
       file = openSync(job.outputPaths[shard] ?? '', 'r+');
       outputs.set(shard, file);
     }
-    const bytes = kernels.bytes(pointer, length);
     let written = 0;
     try {
-      while (written < length) written += writeSync(file, bytes, written, length - written, field(tensor, TENSOR.offset) + at + written);
+      while (written < length) written += writeSync(file, bytes, written, length - written, position + written);
     } catch (error) {
       throw toTributaryError(error, job.outputPaths[shard]);
     }
@@ -135,6 +138,8 @@ export function startTiles(job: MergeJob): UnitRunner {
     if (done.kind === 'nonFinite') return { kind: 'nonFinite', unit, ...done.input };
     if (done.kind === 'overflow') return { kind: 'overflow', unit, element: done.element };
     write(tensor, start * width, outSlot, count * width);
+    const { masks } = task;
+    if (masks !== undefined) programs.masks.forEach((bits, use) => writeBytes(masks.shard, (masks.offsets[use] ?? 0) + start / 8, bits));
     return undefined;
   }
 

@@ -10,6 +10,8 @@ export interface TaskSource {
 export interface TaskUse extends TaskSource {
   /** VALUE_MODE */
   readonly mode: number;
+  /** Number of the input. */
+  readonly input: number;
 }
 
 /** One tensor of a job. */
@@ -28,6 +30,8 @@ export interface TensorTask {
   readonly tiesAt: number;
   /** First byte in `bits`, for the della stage: for each input ceil(count / 8) bytes. */
   readonly bitsAt: number;
+  /** Where the masks of the uses are written: number of the file, bytes from its start. */
+  readonly masks?: { readonly shard: number; readonly offsets: readonly number[] } | undefined;
 }
 
 /** What a stage knows of one input after its statistics passes. */
@@ -97,6 +101,8 @@ export type Look =
   | { readonly kind: 'energy'; readonly sumsAt: number }
   /** For each unit the products of all pairs of vectors (i <= j, row by row), or of each with itself, before any stage. */
   | { readonly kind: 'gram'; readonly sumsAt: number; readonly pairs: boolean }
+  /** For each unit and input the sum of magnitudes, and that of the merged vector where the input's mask is set. */
+  | { readonly kind: 'sizes'; readonly sumsAt: number }
   /** For each group of rows the products of two inputs, column by column: a a, a b, b b. */
   | { readonly kind: 'columns'; readonly sumsAt: number }
   /** For each row the divergence of its softmax from the base's. */

@@ -68,6 +68,8 @@ export type Job = MergeJob | NormsJob | HashJob | LookJob;
 export type Finding =
   | { readonly kind: 'nonFinite'; readonly unit: number; readonly use: number; readonly element: number; readonly value: number }
   | { readonly kind: 'overflow'; readonly unit: number; readonly element: number }
+  /** Nothing of the merged vector is left for an input (its number). */
+  | { readonly kind: 'emptyTask'; readonly unit: number; readonly use: number }
   | { readonly kind: 'difference'; readonly unit: number; readonly use: number };
 
 /** Number of `use` that stands for the base model in a finding. */

@@ -1,12 +1,15 @@
 /** Looks that take a tensor by rows or by columns: how they cut it, and what they do with a block. */
 import type { Kernels } from '../kernels/kernels.js';
+import { BLOCK_ELEMENTS, type TensorProgram } from '../merge/program.js';
 import { COLUMN_PRODUCTS, rowsOfGroup, wholeRows } from '../merge/program-numbers.js';
-import { blockRows } from '../merge/program-tiling.js';
+import { blockRows, stepElementsOf, tileElementsOf } from '../merge/program-tiling.js';
+import { type Combiner, createCombiner } from './combine.js';
 import { type Competition, createCompetition } from './competition.js';
 import type { Look, LookBuffers, ProgramStatistics, TensorTask } from './program-job.js';
+import { createMaskMaker, type MaskMaker } from './task-masks.js';
 import type { Vectors } from './vectors.js';
 
-export type SpecialLook = Extract<Look, { kind: 'columns' | 'divergence' }>;
+export type SpecialLook = Extract<Look, { kind: 'columns' | 'divergence' | 'sizes' }>;
 
 /** Elements: of a unit, which one thread does; of what is read at a time; of what is loaded at a time. Each a multiple of the next, but the last. */
 export interface LookShape {
@@ -20,13 +23,22 @@ export function specialShape(look: Look, { program, count }: Pick<TensorTask, 'p
   const { columns } = program;
   const piece = wholeRows(columns);
   if (look.kind === 'divergence') return { unit: piece, piece, step: columns };
+  if (look.kind === 'sizes') return combinedShape(program);
   if (look.kind !== 'columns') return undefined;
   return { unit: columns * rowsOfGroup(program, count), piece, step: blockRows(columns) };
+}
+
+/** Of looks at what becomes of the vectors: cut like the tiles of the last pass. */
+function combinedShape(program: TensorProgram): LookShape {
+  const unit = tileElementsOf(program);
+  return { unit, piece: unit, step: stepElementsOf(program) };
 }
 
 /** What special looks need beside the vectors. */
 export interface SpecialBench {
   readonly competition: Competition;
+  readonly combiner: Combiner;
+  readonly masks: MaskMaker;
   /** Address of f64[COLUMN_PRODUCTS][columns]. */
   columnSums(columns: number): number;
   /** Numbers of the kernels' memory. */
@@ -38,6 +50,8 @@ export function createSpecialBench(kernels: Kernels, vectors: Vectors, statistic
   let capacity = 0;
   return {
     competition: createCompetition(kernels, vectors, statistics),
+    combiner: createCombiner(kernels, vectors, statistics),
+    masks: createMaskMaker(kernels, vectors),
     columnSums(columns) {
       if (columns > capacity) {
         capacity = columns;
@@ -82,8 +96,39 @@ function columns({ vectors, buffers, special }: Parts, { task, unit, start, at, 
   if (from + size === Math.min(count, (unit + 1) * group)) buffers.sums.set(special.doubles(sums, numbers), sumsAt + unit * numbers);
 }
 
+/** Combines what is loaded; blocks of the result and of each input go to `of`. */
+function combined(
+  { vectors, special }: Parts,
+  size: number,
+  of: (use: number, vector: number, merged: number, count: number) => void,
+): void {
+  const { combiner } = special;
+  combiner.combine(size);
+  for (let done = 0; done < size; done += BLOCK_ELEMENTS) {
+    const shift = done * vectors.v.sizeBytes;
+    vectors.pointers.forEach((pointer, use) => of(use, pointer + shift, combiner.result + shift, Math.min(BLOCK_ELEMENTS, size - done)));
+  }
+}
+
+function sizes(parts: Parts, { task, unit, size }: Rows, sumsAt: number): void {
+  const { vectors, buffers, special } = parts;
+  const { v, spare } = vectors;
+  const rule = task.program.taskMask;
+  if (rule === undefined) return;
+  combined(parts, size, (use, vector, merged, count) => {
+    const at = sumsAt + (unit * task.uses.length + use) * 2;
+    const bits = special.masks.make(rule, vector, merged, count);
+    v.clear(spare, count * v.sizeBytes);
+    v.add(spare, merged, count);
+    v.applyMask(spare, count, bits);
+    buffers.sums[at] = (buffers.sums[at] ?? 0) + v.sumAbs(vector, count);
+    buffers.sums[at + 1] = (buffers.sums[at + 1] ?? 0) + v.sumAbs(spare, count);
+  });
+}
+
 export function observeSpecial(parts: Parts, rows: Rows, look: SpecialLook): void {
   if (look.kind === 'columns') return columns(parts, rows, look.sumsAt);
+  if (look.kind === 'sizes') return sizes(parts, rows, look.sumsAt);
   const { vectors, buffers } = parts;
   const { task, start, at, size } = rows;
   buffers.sums[look.sumsAt + (start + at) / task.program.columns] = vectors.v.softmaxDivergence(

@@ -108,6 +108,12 @@ export function createVectors(kernels: Kernels, reader: SourceReader, statistics
     v.round(vector, current().program.rounding, count);
   }
 
+  function applyBits(vector: number, first: number, count: number): void {
+    const bytes = Math.ceil(count / 8);
+    kernels.bytes(maskBits, bytes).set(statistics.bits.subarray(first, first + bytes));
+    v.applyMask(vector, count, maskBits);
+  }
+
   /**
    * @param element index in the tensor of the first element
    * @param shift bytes from the start of the vectors
@@ -142,6 +148,10 @@ export function createVectors(kernels: Kernels, reader: SourceReader, statistics
         v.scale(vector, stage.factors[use] ?? 1, count);
         continue;
       }
+      if (stage.kind === 'mask') {
+        applyBits(vector, bitsAt + use * Math.ceil(all / 8) + element / 8, count);
+        continue;
+      }
       const density = stage.densities[use] ?? 1;
       if (density >= 1) continue;
       if (stage.kind === 'drop') {
@@ -150,9 +160,7 @@ export function createVectors(kernels: Kernels, reader: SourceReader, statistics
         if (stage.rescale === 'probability') v.scale(vector, 1 / density, count);
         v.round(vector, program.rounding, count);
       } else {
-        const first = bitsAt + use * Math.ceil(all / 8) + element / 8;
-        kernels.bytes(maskBits, Math.ceil(count / 8)).set(statistics.bits.subarray(first, first + Math.ceil(count / 8)));
-        v.applyMask(vector, count, maskBits);
+        applyBits(vector, bitsAt + use * Math.ceil(all / 8) + element / 8, count);
       }
       rescale(index, use, vector, count);
     }
