@@ -214,7 +214,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
       histogramHigh: run.histogramHigh32,
       histogramLow: run.histogramLow32,
       gatherKeys: run.gatherKeys32,
-    countKey: run.countKey32,
+      countKey: run.countKey32,
       keepBand: run.keepBand32,
       keysOf: run.keysOf32,
       drop: run.drop32,

@@ -164,7 +164,12 @@ const DEVIATIONS = 6;
 const SLACK = 0.002;
 
 /** Magnitudes between which a border lies, by what a sample says; undefined when they are too many to list. */
-function bracketOf(counts: Uint32Array, sampled: number, count: number, position: number): Pick<Bracket, 'low' | 'high' | 'room'> | undefined {
+function bracketOf(
+  counts: Uint32Array,
+  sampled: number,
+  count: number,
+  position: number,
+): Pick<Bracket, 'low' | 'high' | 'room'> | undefined {
   const share = position / count;
   const margin = DEVIATIONS * Math.sqrt((share * (1 - share)) / sampled) + SLACK;
   const at = (quantile: number): Place => placeOf(counts, Math.min(sampled - 1, Math.max(0, Math.floor(quantile * sampled))));

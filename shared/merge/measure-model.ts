@@ -118,11 +118,13 @@ export async function measureModelStages(
     environment,
     sources,
     placeRequests(
-      tasks.map((task) => ({ task, request: { room: { ...NO_ROOM, sums: unitsOf(task) }, look: (at) => ({ kind: 'signs', sumsAt: at.sums }) } })),
+      tasks.map((task) => ({
+        task,
+        request: { room: { ...NO_ROOM, sums: unitsOf(task) }, look: (at) => ({ kind: 'signs', sumsAt: at.sums }) },
+      })),
     ),
   );
   const balance = results.reduce((sum, { sums }) => sum + sums.reduce((all, one) => all + one, 0), 0);
   for (const task of tasks) numbers[numberIndex(task, stages.length, 0, STATISTIC.factor)] = balance < 0 ? -1 : 1;
   return findings;
 }
-

@@ -63,7 +63,10 @@ function layerFactor(recipe: Recipe, values: ParameterValues, name: string, t: n
   const uniformSum = recipe.rule.combine === 'sum' && recipe.rule.transforms.length === 0 && recipe.rule.weighting === 'uniform';
   const auto = recipe.options.get('alpha') === 'auto';
   if (auto && !uniformSum)
-    return invalid(recipe, 'alpha: auto is known for a plain sum only, where it is 1 / N', { expected: 'alpha: a number', fix: 'Say alpha.' });
+    return invalid(recipe, 'alpha: auto is known for a plain sum only, where it is 1 / N', {
+      expected: 'alpha: a number',
+      fix: 'Say alpha.',
+    });
   const alpha = auto ? 1 / inputs : values.global('alpha');
   const beta = recipe.options.get('beta') === 'auto' ? 1 - alpha : values.global('beta');
   return layerOf(name) === undefined ? alpha : alpha + beta * t;
@@ -75,7 +78,8 @@ export function lambdaOf(recipe: Recipe, values: ParameterValues, name: string, 
   for (const step of recipe.rule.post) {
     if (step === 'scale') factor *= values.global('lambda');
     else if (step === 'lines') factor *= layerFactor(recipe, values, name, t, inputs);
-    else throw new TributaryError('RECIPE_UNSUPPORTED', { what: `${recipe.method} cannot be merged in this version`, where: recipe.fileName });
+    else
+      throw new TributaryError('RECIPE_UNSUPPORTED', { what: `${recipe.method} cannot be merged in this version`, where: recipe.fileName });
   }
   return factor;
 }

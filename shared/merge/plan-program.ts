@@ -21,6 +21,7 @@ export interface ProgramRequest {
   readonly recipe: Recipe;
   readonly values: ParameterValues;
   readonly tensorName: string;
+  readonly shape: readonly number[];
   readonly count: number;
   /** Of the tensor's shape. */
   readonly dimensions: number;
@@ -114,7 +115,8 @@ function stageOf(step: TransformStep, request: ProgramRequest): Stage {
           fix: 'Lower epsilon.',
         });
       });
-      return { kind: 'della', densities, epsilons, keys: inputs.map((input) => keyOf(request, input)), rescale };
+      const interleaved = request.shape.slice(2).reduce((product, size) => product * size, 1);
+      return { kind: 'della', densities, epsilons, keys: inputs.map((input) => keyOf(request, input)), rescale, interleaved };
     }
   }
 }

@@ -41,7 +41,11 @@ export type TensorRule =
 export type Merged = Pick<PlannedTensor, 'uses' | 'base' | 'divisor' | 'lambda' | 'plusBase'>;
 
 /** Coefficients and divisor as the kernels will hold them: fp32 for 16-bit outputs, added in order; fp64 for F32. */
-function prepareCoefficients(coefficients: readonly number[], normalize: boolean, dtype: MergeDType): { coefficients: number[]; divisor: number } {
+function prepareCoefficients(
+  coefficients: readonly number[],
+  normalize: boolean,
+  dtype: MergeDType,
+): { coefficients: number[]; divisor: number } {
   const round = dtype === 'F32' ? (value: number) => value : Math.fround;
   const held = coefficients.map(round);
   if (!normalize) return { coefficients: held, divisor: 1 };

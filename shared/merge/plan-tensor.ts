@@ -121,9 +121,10 @@ function planWeightedSum(request: TensorRequest): Planned {
 }
 
 /** Length of a row: the last dimension; all elements of a vector. Columns are as many apart as there are elements behind the first dimension. */
-function columnsOf({ shape, count }: TensorRequest, how: Combine): number {
+function columnsOf({ recipe, shape, count }: TensorRequest, how: Combine): number {
   if (shape.length < 2) return count;
-  return how.kind === 'column_slerp' ? count / (shape[0] ?? 1) : (shape.at(-1) ?? count);
+  const behindFirst = how.kind === 'column_slerp' || recipe.rule.transforms.includes('della');
+  return behindFirst ? count / (shape[0] ?? 1) : (shape.at(-1) ?? count);
 }
 
 /** Under `numerics: mergekit` inputs of another dtype are rounded to that of the arithmetic first. */
@@ -153,7 +154,17 @@ export function planTensor(request: TensorRequest): Planned {
     const one = inputs[input];
     return { participant: input, name: one?.name ?? '', tensorName: tensor.name, weightsDigest: one?.weightsDigest };
   });
-  const programRequest = { recipe, values, tensorName: name, count, dimensions: shape.length, modelCount, inputs: programInputs, rounding };
+  const programRequest = {
+    recipe,
+    values,
+    tensorName: name,
+    shape: request.shape,
+    count,
+    dimensions: shape.length,
+    modelCount,
+    inputs: programInputs,
+    rounding,
+  };
   const how = combineOf(programRequest);
   if (how === undefined) {
     const pending = sphereRule(request);

@@ -42,6 +42,11 @@ export type Stage =
       readonly epsilons: readonly number[];
       readonly keys: readonly RandomKey[];
       readonly rescale: Rescale;
+      /**
+       * Rows lie along the second dimension: of a convolution (out, in, height, width) height x width of them, one element apart, fill the
+       * `columns` behind the first dimension.
+       */
+      readonly interleaved: number;
     }
   /** Factors that follow from the norms of whole task vectors (clipping); 1 until they are known. */
   | { readonly kind: 'scale'; readonly factors: readonly number[] }

@@ -10,7 +10,13 @@ export type ModelRule =
   | { readonly kind: 'metagpt' }
   | { readonly kind: 'cclip'; readonly rho: number | 'auto'; readonly iterations: number; readonly aggregate: 'sum' | 'mean' }
   | { readonly kind: 'krum'; readonly byzantine: number; readonly keep: number }
-  | { readonly kind: 'geometric_median'; readonly iterations: number; readonly smoothing: number; readonly tol: number; readonly shares: readonly number[] };
+  | {
+      readonly kind: 'geometric_median';
+      readonly iterations: number;
+      readonly smoothing: number;
+      readonly tol: number;
+      readonly shares: readonly number[];
+    };
 
 const entry = (gram: Gram, i: number, j: number): number => gram[i]?.[j] ?? 0;
 export const normsOf = (gram: Gram): number[] => gram.map((_, i) => Math.sqrt(Math.max(0, entry(gram, i, i))));

@@ -2,8 +2,8 @@
 import type { Kernels } from '../kernels/kernels.js';
 import { BLOCK_ELEMENTS, type Combine } from '../merge/program.js';
 import { nuslerpCoefficients, stockRatio } from '../merge/sphere.js';
-import { createCompetition } from './competition.js';
 import { createColumnTurn } from './column-turn.js';
+import { createCompetition } from './competition.js';
 import { type ProgramStatistics, STATISTIC, type TensorTask } from './program-job.js';
 import type { Vectors } from './vectors.js';
 

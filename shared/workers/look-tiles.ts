@@ -4,7 +4,7 @@
  */
 import { instantiateKernels } from '../kernels/kernels.js';
 import { BLOCK_ELEMENTS, UNIT_ELEMENTS } from '../merge/program.js';
-import { type Bench, HIGH_BINS, leaveGathered, LOW_BINS, LOW_TABLES, observe, stagesBefore } from './looks.js';
+import { type Bench, HIGH_BINS, LOW_BINS, LOW_TABLES, leaveGathered, observe, stagesBefore } from './looks.js';
 import type { Look, LookTask, TensorTask } from './program-job.js';
 import { CONTROL, type Finding, type LookJob } from './protocol.js';
 import { createRowDraw, drawnElements } from './row-draw.js';

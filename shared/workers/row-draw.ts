@@ -26,12 +26,26 @@ export interface RowDraw {
 export function createRowDraw(kernels: Kernels): RowDraw {
   const slots = new Map<string, { readonly pointer: number; readonly sizeBytes: number }>();
 
-  function room(name: 'keys' | 'ranks' | 'scratch' | 'bits', sizeBytes: number): number {
+  function room(name: 'keys' | 'ranks' | 'scratch' | 'bits' | 'row' | 'rowRanks' | 'slab', sizeBytes: number): number {
     const slot = slots.get(name);
     if (slot !== undefined && slot.sizeBytes >= sizeBytes) return slot.pointer;
     const pointer = kernels.reserve(sizeBytes);
     slots.set(name, { pointer, sizeBytes });
     return pointer;
+  }
+
+  /** Ranks within each of the rows that are interleaved in a slab of `columns` elements. */
+  function interleavedRanks(keys: number, columns: number, rows: number, ranks: number): void {
+    const length = columns / rows;
+    const one = room('row', length * 4);
+    const oneRanks = room('rowRanks', length * 4);
+    const scratch = room('scratch', length * 16);
+    for (let row = 0; row < rows; row++) {
+      const view = kernels.view();
+      for (let i = 0; i < length; i++) view.setUint32(one + i * 4, view.getUint32(keys + (i * rows + row) * 4, true), true);
+      kernels.run.ranks(one, length, scratch, oneRanks);
+      for (let i = 0; i < length; i++) view.setUint32(ranks + (i * rows + row) * 4, view.getUint32(oneRanks + i * 4, true), true);
+    }
   }
 
   /** Probability of rank 0 and what each rank adds. */
@@ -41,27 +55,44 @@ export function createRowDraw(kernels: Kernels): RowDraw {
     return [density - epsilon, columns === 1 ? 0 : (2 * epsilon) / (columns - 1)];
   }
 
+  const draw: RowDraw['draw'] = (v, stage, use, row, element, columns) => {
+    const density = stage.densities[use] ?? 1;
+    if (density >= 1) return;
+    if (density <= 0) {
+      v.scale(row, 0, columns);
+      return;
+    }
+    const keys = room('keys', columns * 4);
+    const ranks = room('ranks', columns * 4);
+    v.keysOf(row, columns, keys);
+    if (stage.interleaved > 1) interleavedRanks(keys, columns, stage.interleaved, ranks);
+    else kernels.run.ranks(keys, columns, room('scratch', columns * 16), ranks);
+    const length = columns / stage.interleaved;
+    const [low, step] = probabilities(stage, use, length);
+    const [keyLo, keyHi] = stage.keys[use] ?? [0, 0];
+    v.dellaMask(row, ranks, columns, length, low, step, element, keyLo, keyHi, stage.rescale === 'probability' ? 1 : 0);
+  };
+
   return {
-    draw(v, stage, use, row, element, columns) {
-      const density = stage.densities[use] ?? 1;
-      if (density >= 1) return;
-      if (density <= 0) {
-        v.scale(row, 0, columns);
-        return;
-      }
-      const keys = room('keys', columns * 4);
-      const ranks = room('ranks', columns * 4);
-      v.keysOf(row, columns, keys);
-      kernels.run.ranks(keys, columns, room('scratch', columns * 16), ranks);
-      const [low, step] = probabilities(stage, use, columns);
-      const [keyLo, keyHi] = stage.keys[use] ?? [0, 0];
-      v.dellaMask(row, ranks, columns, columns, low, step, element, keyLo, keyHi, stage.rescale === 'probability' ? 1 : 0);
-    },
+    draw,
     mask(v, stage, use, rows, element, count, columns) {
       const sizeBytes = Math.ceil(count / 8);
       const bits = room('bits', sizeBytes);
       if ((stage.densities[use] ?? 1) <= 0) {
         v.clear(bits, sizeBytes);
+        return bits;
+      }
+      if (stage.interleaved > 1) {
+        // Kernels work on whole groups of eight: a slab that ends between them is drawn in a place of its own.
+        const slab = room('slab', columns * 8);
+        for (let at = 0; at < count; at += columns) {
+          const bytes = kernels.bytes(rows + at * v.sizeBytes, columns * v.sizeBytes);
+          v.zero(slab, columns);
+          kernels.bytes(slab, bytes.length).set(bytes);
+          draw(v, stage, use, slab, element + at, columns);
+          kernels.bytes(rows + at * v.sizeBytes, bytes.length).set(kernels.bytes(slab, bytes.length));
+        }
+        v.maskOf(rows, count, bits);
         return bits;
       }
       const keys = room('keys', count * 4);

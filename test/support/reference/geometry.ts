@@ -80,7 +80,9 @@ export function karcher(vectors: readonly Vector[], maxIterations = 10, tol = 1e
 /** Model Stock's t (arXiv 2403.19522) from the mean of pairwise cosines; held to [0, 1], and so 0 where they point apart, unless as mergekit has it. */
 export function modelStockRatio(offsets: readonly Vector[], quirks?: Quirks): number {
   const cosines = offsets.flatMap((a, index) =>
-    offsets.slice(index + 1).map((b) => clampCosine(dot(a, b) / Math.max(norm(a) * norm(b), quirks === 'mergekit' ? 1e-6 : Number.MIN_VALUE))),
+    offsets
+      .slice(index + 1)
+      .map((b) => clampCosine(dot(a, b) / Math.max(norm(a) * norm(b), quirks === 'mergekit' ? 1e-6 : Number.MIN_VALUE))),
   );
   const cosine = mean(cosines);
   const ratio = (offsets.length * cosine) / (1 + (offsets.length - 1) * cosine);
