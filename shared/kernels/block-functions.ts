@@ -127,6 +127,11 @@ interface Paired {
   meanOfKept(ptrs: number, n: number, out: number, count: number): void;
   /** q = t / max(|a - b|, 1e-6) held in [0, 1]; out = q b + (1 - q) a. */
   nearswap(a: number, b: number, out: number, count: number, t: number): void;
+
+  /** In place on `v`: beta2 v + (1 - beta2) delta^2; `yogi`: v - (1 - beta2) delta^2 sign(v - delta^2). */
+  secondMoment(v: number, delta: number, beta2: number, yogi: number, count: number): void;
+  /** out = m / (sqrt(v) + tau), 0 where m is zero. */
+  adaptive(m: number, v: number, tau: number, out: number, count: number): void;
 }
 
 /** Primitives that know no precision. */
@@ -199,6 +204,8 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
       agreeMask: run.agreeMask32,
       meanOfKept: run.meanOfKept32,
       nearswap: run.nearswap32,
+      secondMoment: run.secondMoment32,
+      adaptive: run.adaptive32,
     };
   }
   return {
@@ -241,5 +248,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
     agreeMask: run.agreeMask64,
       meanOfKept: run.meanOfKept64,
     nearswap: run.nearswap64,
+    secondMoment: run.secondMoment64,
+    adaptive: run.adaptive64,
   };
 }

@@ -28,6 +28,8 @@ export interface TensorRequest {
   readonly lambda: number;
   /** Whether coefficients come from lengths and distances of whole task vectors. */
   readonly modelRule: boolean;
+  /** The merged task vector itself is wanted, not the base plus it. */
+  readonly vectorOnly: boolean;
 }
 
 type Planned = Pick<PlannedTensor, 'uses' | 'base' | 'divisor' | 'lambda' | 'plusBase' | 'program' | 'pending'>;
@@ -43,9 +45,9 @@ function termsOf({ sources, inputs }: TensorRequest, coefficient: (input: number
 
 /** Uses of a sum that is not known yet: those that will be measured or added up, so that their bytes are counted. */
 function planPending(pending: PendingSum): Planned {
-  const { of, terms, base } = pending.spec;
+  const { of, terms, base, vectorOnly = false } = pending.spec;
   const uses = terms.map(({ input, tensor, full, coefficient }) => ({ input, tensor, mode: valueMode(of, full), coefficient }));
-  return { uses, base: of === 'task_vectors' ? base : undefined, divisor: 1, lambda: pending.spec.lambda, plusBase: of === 'task_vectors', pending };
+  return { uses, base: of === 'task_vectors' ? base : undefined, divisor: 1, lambda: pending.spec.lambda, plusBase: of === 'task_vectors' && !vectorOnly, pending };
 }
 
 /** Coefficients that follow from angles between the tensor's own vectors. */
@@ -84,7 +86,7 @@ function scaleOf({ recipe, values }: TensorRequest): number | 'm_half' {
 
 /** A sum of vectors as they are: exact numerics, no stages. */
 function planWeightedSum(request: TensorRequest): Planned {
-  const { recipe, values, base, sources, dtype, lambda, name, modelRule } = request;
+  const { recipe, values, base, sources, dtype, lambda, name, modelRule, vectorOnly } = request;
   const { combine, of, weighting, transforms } = recipe.rule;
   if (combine === 'passthrough')
     return planSum({ of: 'weights', terms: termsOf(request, (input) => values.model('scale', input)), base, normalize: false, lambda }, dtype, name);
@@ -92,7 +94,8 @@ function planWeightedSum(request: TensorRequest): Planned {
     // Coefficients of clipping are the aggregate already; the others are shares.
     const alone = combine !== 'sum' || weighting === 'uniform';
     const terms = termsOf(request, (input) => (alone ? 1 : values.model('weight', input)));
-    return planPending({ spec: { of, terms, base, normalize: combine !== 'sum' || (!alone && values.global('normalize') !== 0), lambda } });
+    const normalize = combine !== 'sum' || (!alone && values.global('normalize') !== 0);
+    return planPending({ spec: { of, terms, base, normalize, lambda, vectorOnly } });
   }
   const { coefficients, normalize } = sumCoefficients(
     recipe,
@@ -100,7 +103,7 @@ function planWeightedSum(request: TensorRequest): Planned {
     values,
     name,
   );
-  const spec: SumSpec = { of, terms: termsOf(request, (_, place) => coefficients[place] ?? 0), base, normalize, lambda };
+  const spec: SumSpec = { of, terms: termsOf(request, (_, place) => coefficients[place] ?? 0), base, normalize, lambda, vectorOnly };
   if (weighting === 'nan' && recipe.options.get('per') === 'tensor') {
     const rule: TensorRule = { kind: 'nan', scale: scaleOf(request) };
     const measures = recipe.options.get('norm') === 'task_vector' ? 'task_vectors' : 'weights';
@@ -146,7 +149,7 @@ export function planTensor(request: TensorRequest): Planned {
     stages: stagesOf(programRequest),
     combine: how,
     lambda,
-    plusBase: vectors === 'task_vectors' && combine !== 'nearswap',
+    plusBase: vectors === 'task_vectors' && combine !== 'nearswap' && !request.vectorOnly,
   };
   const uses = sources.map(({ input, tensor }) => ({
     input,

@@ -75,7 +75,11 @@ export type Combine =
   | { readonly kind: 'nearswap'; readonly t: number }
   /** Each row turned on its own sphere from the first input to the second. */
   | { readonly kind: 'row_slerp'; readonly t: number }
-  | { readonly kind: 'row_stock' };
+  | { readonly kind: 'row_stock' }
+  /** Of a server optimiser: from what was merged and, if there is one, the moment so far. `yogi`: Zaheer et al.'s form, else Adam's. */
+  | { readonly kind: 'second_moment'; readonly beta2: number; readonly yogi: boolean }
+  /** The step that a first and a second moment make: m / (sqrt(v) + tau). */
+  | { readonly kind: 'adaptive'; readonly tau: number };
 
 export interface TensorProgram {
   /** Lanes of the arithmetic: 64 for F32 outputs, so that their one rounding is the last one; 32 for all others. */

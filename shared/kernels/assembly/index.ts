@@ -22,6 +22,7 @@ export * from './select';
 export * from './keep-band';
 export * from './random';
 export * from './mask';
+export * from './moments';
 export * from './rank';
 export * from './across';
 export * from './across-masks';
