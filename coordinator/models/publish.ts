@@ -1,9 +1,13 @@
-/** Makes a merged folder a model: its chunks are hashed where they lie and registered, so the weights are stored once. */
+/**
+ * Makes a merged folder a model: its chunks are hashed where they lie and registered, so the weights are stored once. The state of a server
+ * optimiser stays in the folder and is no file of the model.
+ */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readSafetensorsFile } from '../../shared/formats/safetensors-file.js';
 import type { Segment } from '../../shared/formats/tensor.js';
 import { hashSegments } from '../../shared/merge/hash-segments.js';
+import { SERVER_STATE_FILE } from '../../shared/merge/server-state.js';
 import { TASK_MASKS_FILE } from '../../shared/merge/task-masks.js';
 import { type Artifact, chunkRangesOf, type DescribedFile, decodeManifest, encodeManifest } from '../../shared/transfer/artifact.js';
 import type { Services } from '../services.js';
@@ -23,7 +27,7 @@ export interface PublishOptions {
 
 export async function publishFolder(services: Services, options: PublishOptions): Promise<Artifact> {
   const folder = join(services.config.data, MODELS_DIR, options.name);
-  const paths = (await readdir(folder)).sort();
+  const paths = (await readdir(folder)).filter((path) => path !== SERVER_STATE_FILE).sort();
   const files: { path: string; sizeBytes: number; header?: Uint8Array; jobs: Segment[][] }[] = [];
   for (const path of paths) {
     const diskPath = join(folder, path);

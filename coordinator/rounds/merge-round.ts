@@ -1,4 +1,4 @@
-/** One round's merge: the recipe and the accepted contributions become a plan, the plan a folder with model card and lineage. */
+/** One round's merge: the recipe and the accepted contributions become a plan (or three, with a server optimiser), and a folder with model card. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSidecarName } from '../../shared/formats/sidecars.js';
@@ -6,7 +6,9 @@ import type { TensorMap } from '../../shared/formats/tensor.js';
 import { renderModelCard } from '../../shared/merge/model-card.js';
 import { numHiddenLayersOf, withStoredDtype } from '../../shared/merge/model-config.js';
 import { planMerge } from '../../shared/merge/plan.js';
-import { runMerge } from '../../shared/merge/run-merge.js';
+import { serverRuleOf } from '../../shared/merge/plan-server.js';
+import { type MergeProgress, runMerge } from '../../shared/merge/run-merge.js';
+import { runServerMerge } from '../../shared/merge/server-merge.js';
 import type { MergeInput, MergePlan } from '../../shared/merge/types.js';
 import { type Artifact, type ArtifactFile } from '../../shared/transfer/artifact.js';
 import { VERSION } from '../../shared/version.js';
@@ -15,6 +17,10 @@ import type { Services } from '../services.js';
 import { ChunkReader } from '../store/chunk-reader.js';
 import { parseRoundRecipe, type RoundRecipe } from './round-recipe.js';
 import type { ContributionRow, RoundRow } from './round-store.js';
+import { serverStateOf } from './server-memory.js';
+
+/** Lines of the model card's table: label and value. */
+type Lineage = readonly (readonly [string, string])[];
 
 export interface RoundMerge {
   readonly services: Services;
@@ -24,6 +30,8 @@ export interface RoundMerge {
   readonly inputs: readonly { readonly row: ContributionRow; readonly tensors: TensorMap }[];
   /** Where the model is to stand; it does not exist yet. */
   readonly folder: string;
+  /** For what is made on the way there. */
+  readonly workDir: string;
   readonly signal: AbortSignal;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
 }
@@ -34,7 +42,7 @@ export async function mergeRound(merge: RoundMerge): Promise<{ readBytes: number
   const { recipe } = roundRecipe;
   const baseArtifact = services.models.artifact(baseModel.manifest_digest);
   const configText = await readSidecar(services, baseArtifact, 'config.json');
-  const plan = planMerge({
+  const request = {
     recipe,
     base: { name: baseModel.name, digest: baseModel.weights_digest, tensors: merge.base },
     inputs: merge.inputs.map(({ row, tensors }): MergeInput => {
@@ -51,29 +59,42 @@ export async function mergeRound(merge: RoundMerge): Promise<{ readBytes: number
     }),
     inRound: true,
     numHiddenLayers: configText === undefined ? undefined : numHiddenLayersOf(configText),
-  });
-  const { writeBytes, readBytes } = plan.totals;
-  await runMerge(plan, {
+  };
+  const options = {
     outputDir: merge.folder,
     threads: services.config.threads,
     durable: true,
     inputIdentity: [baseModel.weights_digest, ...merge.inputs.map(({ row }) => row.weights_digest)].join(' '),
     signal: merge.signal,
-    onProgress: ({ doneBytes, totalBytes }) => merge.onProgress(doneBytes, totalBytes),
-    writeExtras: async (folder) => {
-      for (const file of baseArtifact.files) {
-        if (!isSidecarName(file.path)) continue;
-        const content = await readFileOf(services, file);
-        const isConfig = file.path === 'config.json' && plan.dtype !== undefined;
-        await writeFile(join(folder, file.path), isConfig ? withStoredDtype(content.toString('utf8'), plan.dtype) : content);
-      }
-      await writeFile(join(folder, 'README.md'), card(merge, roundRecipe, plan));
-    },
-  });
-  return { readBytes, writtenBytes: writeBytes };
+    onProgress: ({ doneBytes, totalBytes }: MergeProgress) => merge.onProgress(doneBytes, totalBytes),
+  };
+  const writeExtras = async (folder: string, plan: MergePlan, lineage: Lineage): Promise<void> => {
+    for (const file of baseArtifact.files) {
+      if (!isSidecarName(file.path)) continue;
+      const content = await readFileOf(services, file);
+      const isConfig = file.path === 'config.json' && plan.dtype !== undefined;
+      await writeFile(join(folder, file.path), isConfig ? withStoredDtype(content.toString('utf8'), plan.dtype) : content);
+    }
+    await writeFile(join(folder, 'README.md'), card(merge, roundRecipe, plan, lineage));
+  };
+  const rule = serverRuleOf(recipe);
+  if (rule !== undefined) {
+    const { state, words } = await serverStateOf(services, baseModel, rule.optimizer);
+    return runServerMerge({
+      rule,
+      request,
+      old: state,
+      workDir: merge.workDir,
+      options,
+      writeExtras: (folder, plan) => writeExtras(folder, plan, [['Server optimiser', words]]),
+    });
+  }
+  const plan = planMerge(request);
+  await runMerge(plan, { ...options, writeExtras: (folder) => writeExtras(folder, plan, []) });
+  return { readBytes: plan.totals.readBytes, writtenBytes: plan.totals.writeBytes };
 }
 
-function card(merge: RoundMerge, { recipe }: RoundRecipe, plan: MergePlan): string {
+function card(merge: RoundMerge, { recipe }: RoundRecipe, plan: MergePlan, lineage: Lineage): string {
   const { round, baseModel } = merge;
   return renderModelCard({
     title: round.name,
@@ -89,10 +110,7 @@ function card(merge: RoundMerge, { recipe }: RoundRecipe, plan: MergePlan): stri
     version: VERSION,
     nodeVersion: process.versions.node,
     warnings: [...recipe.warnings, ...plan.warnings],
-    lineage: [
-      ['Round', round.name],
-      ['Model version', `${baseModel.version + 1} (${baseModel.name} is ${baseModel.version})`],
-    ],
+    lineage: [['Round', round.name], ['Model version', `${baseModel.version + 1} (${baseModel.name} is ${baseModel.version})`], ...lineage],
   });
 }
 

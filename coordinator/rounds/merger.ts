@@ -138,6 +138,7 @@ export class Merger {
         base: base.tensors,
         inputs,
         folder,
+        workDir,
         signal,
         onProgress,
       });

@@ -5,6 +5,7 @@
 import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import type { TensorMap } from '../../shared/formats/tensor.js';
 import { planMerge } from '../../shared/merge/plan.js';
+import { serverRuleOf } from '../../shared/merge/plan-server.js';
 import type { MergeInput } from '../../shared/merge/types.js';
 import type { Recipe } from '../../shared/recipe/recipe.js';
 import type { ModelRow } from '../models/model-store.js';
@@ -74,7 +75,7 @@ export function rehearse(services: Services, recipe: Recipe, base: ModelRow, cou
         parameters: recipe.contributors.get(name)?.parameters,
       };
     });
-    planMerge({ recipe, base: { name: base.name, tensors }, inputs, inRound: true });
+    planMerge({ recipe: serverRuleOf(recipe)?.delta ?? recipe, base: { name: base.name, tensors }, inputs, inRound: true });
   };
   try {
     plan([]);

@@ -139,6 +139,10 @@ interface Paired {
   softmaxDivergence(v: number, base: number, count: number): number;
   /** out = factor |a| */
   weighedMagnitudes(a: number, factor: number, out: number, count: number): void;
+  /** In place on `v`: beta2 v + (1 - beta2) delta^2; `yogi`: v - (1 - beta2) delta^2 sign(v - delta^2). */
+  secondMoment(v: number, delta: number, beta2: number, yogi: number, count: number): void;
+  /** out = m / (sqrt(v) + tau), 0 where m is zero. */
+  adaptive(m: number, v: number, tau: number, out: number, count: number): void;
 }
 
 /** Primitives that know no precision. */
@@ -236,6 +240,8 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
       mixColumns: run.mixColumns32,
       softmaxDivergence: run.softmaxDivergence32,
       weighedMagnitudes: run.weighedMagnitudes32,
+      secondMoment: run.secondMoment32,
+      adaptive: run.adaptive32,
     };
   }
   return {
@@ -283,5 +289,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
     mixColumns: run.mixColumns64,
     softmaxDivergence: run.softmaxDivergence64,
     weighedMagnitudes: run.weighedMagnitudes64,
+    secondMoment: run.secondMoment64,
+    adaptive: run.adaptive64,
   };
 }

@@ -56,7 +56,7 @@ export interface Kernels {
   /** Frees everything that was reserved. */
   reset(): void;
   /** The bytes at a pointer. Do not keep it over a `reserve`: growing the memory detaches it. */
-  bytes(pointer: number, sizeBytes: number): Uint8Array;
+  readonly bytes: (pointer: number, sizeBytes: number) => Uint8Array;
   view(): DataView;
 }
 

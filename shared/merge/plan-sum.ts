@@ -27,6 +27,8 @@ export interface SumSpec {
   readonly base?: StoredTensor | undefined;
   readonly normalize: boolean;
   readonly lambda: number;
+  /** The result is the merged task vector itself: no base is added. */
+  readonly vectorOnly?: boolean | undefined;
 }
 
 /** Coefficients that follow from the products of pairs of a tensor's vectors. */
@@ -65,8 +67,9 @@ export function valueMode(of: SumSpec['of'], full: boolean): PlannedUse['mode'] 
   return ofWeights === full ? 'plain' : ofWeights ? 'plusBase' : 'minusBase';
 }
 
-export function planSum({ of, terms, base, normalize, lambda }: SumSpec, dtype: MergeDType, where: string): Merged {
+export function planSum({ of, terms, base, normalize, lambda, vectorOnly = false }: SumSpec, dtype: MergeDType, where: string): Merged {
   const ofWeights = of === 'weights';
+  const plusBase = !ofWeights && !vectorOnly;
   const { coefficients, divisor } = prepareCoefficients(
     terms.map((term) => term.coefficient),
     normalize,
@@ -84,19 +87,19 @@ export function planSum({ of, terms, base, normalize, lambda }: SumSpec, dtype: 
   const plain = (use: PlannedUse): PlannedUse => strip({ ...use, mode: 'plain' });
   const [single] = counting;
 
-  if (counting.length === 0 && !ofWeights && base !== undefined) {
+  if (counting.length === 0 && plusBase && base !== undefined) {
     return { uses: [{ input: -1, tensor: base, mode: 'plain', coefficient: 1 }], divisor: 1, lambda: 1, plusBase: false };
   }
-  if (counting.length === 1 && single?.full === true && (single.coefficient / divisor) * lambda === 1) {
+  if (!vectorOnly && counting.length === 1 && single?.full === true && (single.coefficient / divisor) * lambda === 1) {
     return { uses: [{ ...plain(single), coefficient: 1 }], divisor: 1, lambda: 1, plusBase: false };
   }
-  if (!ofWeights && normalize && lambda === 1 && counting.every((use) => use.full)) {
+  if (plusBase && normalize && lambda === 1 && counting.every((use) => use.full)) {
     return { uses: counting.map(plain), divisor, lambda: 1, plusBase: false };
   }
   const uses = (counting.length === 0 ? all : counting).map(strip);
   const needsBase = !ofWeights || uses.some((use) => use.mode !== 'plain');
   if (needsBase && base === undefined) throw new TributaryError('INTERNAL', { what: 'a task vector was planned without base', where });
-  return { uses, base: needsBase ? base : undefined, divisor, lambda, plusBase: !ofWeights };
+  return { uses, base: needsBase ? base : undefined, divisor, lambda, plusBase };
 }
 
 /** The sum, once the products of pairs of its terms' vectors are known. @throws RECIPE_INVALID when directions cancel out */

@@ -28,6 +28,8 @@ export interface TensorRequest {
   readonly lambda: number;
   /** Whether coefficients come from lengths and distances of whole task vectors. */
   readonly modelRule: boolean;
+  /** The merged task vector itself is wanted, not the base plus it. */
+  readonly vectorOnly: boolean;
 }
 
 type Planned = Pick<PlannedTensor, 'uses' | 'base' | 'divisor' | 'lambda' | 'plusBase' | 'program' | 'pending'>;
@@ -43,14 +45,14 @@ function termsOf({ sources, inputs }: TensorRequest, coefficient: (input: number
 
 /** Uses of a sum that is not known yet: those that will be measured or added up, so that their bytes are counted. */
 function planPending(pending: PendingSum): Planned {
-  const { of, terms, base } = pending.spec;
+  const { of, terms, base, vectorOnly = false } = pending.spec;
   const uses = terms.map(({ input, tensor, full, coefficient }) => ({ input, tensor, mode: valueMode(of, full), coefficient }));
   return {
     uses,
     base: of === 'task_vectors' ? base : undefined,
     divisor: 1,
     lambda: pending.spec.lambda,
-    plusBase: of === 'task_vectors',
+    plusBase: of === 'task_vectors' && !vectorOnly,
     pending,
   };
 }
@@ -62,27 +64,23 @@ function sphereRule(request: TensorRequest): PendingSum | undefined {
   const spec = (of: SumSpec['of'], terms = equal): SumSpec => ({ of, terms, base, normalize: false, lambda });
   const weights = (): number[] => sources.map(({ input }) => values.model('weight', input));
   const around = base === undefined ? 'weights' : 'task_vectors';
-  switch (recipe.rule.combine) {
-    case 'slerp':
-      if (base === undefined) return undefined;
-      return {
-        spec: spec('weights', [{ input: -1, tensor: base, full: true, coefficient: 1 }, ...equal]),
-        rule: { kind: 'slerp', t: values.global('t') },
-      };
-    case 'nuslerp':
-      return { spec: spec(around), rule: { kind: 'nuslerp', t: nuslerpPosition(weights()) } };
-    case 'multislerp': {
-      const given = weights();
-      const sum = values.global('normalize_weights') === 0 ? 1 : given.reduce((all, one) => all + one, 0);
-      return { spec: spec(around), rule: { kind: 'multislerp', weights: given.map((one) => one / sum), eps: values.global('eps') } };
-    }
-    case 'karcher':
-      return { spec: spec('weights'), rule: { kind: 'karcher', maxIterations: values.global('max_iter'), tol: values.global('tol') } };
-    case 'model_stock':
-      return { spec: spec('task_vectors'), rule: { kind: 'model_stock', quirks: recipe.numerics === 'mergekit' } };
-    default:
-      return undefined;
+  const { combine } = recipe.rule;
+  if (combine === 'slerp' && base !== undefined)
+    return {
+      spec: spec('weights', [{ input: -1, tensor: base, full: true, coefficient: 1 }, ...equal]),
+      rule: { kind: 'slerp', t: values.global('t') },
+    };
+  if (combine === 'nuslerp') return { spec: spec(around), rule: { kind: 'nuslerp', t: nuslerpPosition(weights()) } };
+  if (combine === 'multislerp') {
+    const given = weights();
+    const sum = values.global('normalize_weights') === 0 ? 1 : given.reduce((all, one) => all + one, 0);
+    return { spec: spec(around), rule: { kind: 'multislerp', weights: given.map((one) => one / sum), eps: values.global('eps') } };
   }
+  if (combine === 'karcher')
+    return { spec: spec('weights'), rule: { kind: 'karcher', maxIterations: values.global('max_iter'), tol: values.global('tol') } };
+  if (combine === 'model_stock')
+    return { spec: spec('task_vectors'), rule: { kind: 'model_stock', quirks: recipe.numerics === 'mergekit' } };
+  return undefined;
 }
 
 function scaleOf({ recipe, values }: TensorRequest): number | 'm_half' {
@@ -91,7 +89,7 @@ function scaleOf({ recipe, values }: TensorRequest): number | 'm_half' {
 
 /** A sum of vectors as they are: exact numerics, no stages. */
 function planWeightedSum(request: TensorRequest): Planned {
-  const { recipe, values, base, sources, dtype, lambda, name, modelRule } = request;
+  const { recipe, values, base, sources, dtype, lambda, name, modelRule, vectorOnly } = request;
   const { combine, of, weighting, transforms } = recipe.rule;
   if (combine === 'passthrough')
     return planSum(
@@ -103,7 +101,8 @@ function planWeightedSum(request: TensorRequest): Planned {
     // Coefficients of clipping are the aggregate already; the others are shares.
     const alone = combine !== 'sum' || weighting === 'uniform';
     const terms = termsOf(request, (input) => (alone ? 1 : values.model('weight', input)));
-    return planPending({ spec: { of, terms, base, normalize: combine !== 'sum' || (!alone && values.global('normalize') !== 0), lambda } });
+    const normalize = combine !== 'sum' || (!alone && values.global('normalize') !== 0);
+    return planPending({ spec: { of, terms, base, normalize, lambda, vectorOnly } });
   }
   const { coefficients, normalize } = sumCoefficients(
     recipe,
@@ -111,7 +110,7 @@ function planWeightedSum(request: TensorRequest): Planned {
     values,
     name,
   );
-  const spec: SumSpec = { of, terms: termsOf(request, (_, place) => coefficients[place] ?? 0), base, normalize, lambda };
+  const spec: SumSpec = { of, terms: termsOf(request, (_, place) => coefficients[place] ?? 0), base, normalize, lambda, vectorOnly };
   if (weighting === 'nan' && recipe.options.get('per') === 'tensor') {
     const rule: TensorRule = { kind: 'nan', scale: scaleOf(request) };
     const measures = recipe.options.get('norm') === 'task_vector' ? 'task_vectors' : 'weights';
@@ -180,7 +179,7 @@ export function planTensor(request: TensorRequest): Planned {
     stages: stagesOf(programRequest),
     combine: how,
     lambda,
-    plusBase: vectors === 'task_vectors' && combine !== 'nearswap',
+    plusBase: vectors === 'task_vectors' && combine !== 'nearswap' && !request.vectorOnly,
     ...taskMaskOf(request),
   };
   const uses = sources.map(({ input, tensor }) => ({

@@ -23,6 +23,8 @@ export interface PlanRequest extends OutputRequest {
   /** Found before, from the same request. */
   readonly outputs?: OutputTensors | undefined;
   readonly shardSizeBytes?: number | undefined;
+  /** The merged task vector itself is wanted, in F32 and without the base: what an optimiser of the server steps along. */
+  readonly vectorOnly?: true | undefined;
 }
 
 /** Hugging Face's default, in bytes. */
@@ -98,6 +100,7 @@ export function planMerge(request: PlanRequest): MergePlan {
     });
   }
   const outputs = request.outputs ?? outputTensors({ ...request, inputs });
+  const vectorOnly = request.vectorOnly === true;
   const names = outputs.tensors.map((output) => output.name);
   const read = createParameterReader(
     recipe,
@@ -112,11 +115,12 @@ export function planMerge(request: PlanRequest): MergePlan {
   const [firstMerged] = merged;
   const model = firstMerged === undefined ? undefined : modelMeasurement(recipe, read(place(firstMerged)), inputs);
   const stored = new Set<DType>();
-  const unplaced = outputs.tensors.map((output) => {
+  const listed = vectorOnly ? merged.filter(({ shape }) => !isEmpty(shape)) : outputs.tensors;
+  const unplaced = listed.map((output) => {
     const { name, shape, t, sources } = output;
     const native = dtypeOf(output);
     if (!isMergeDType(native)) return { name, shape, dtype: native, ...planCopy(output, native, inputs) };
-    const dtype = storageDtype(recipe, output);
+    const dtype = vectorOnly ? 'F32' : storageDtype(recipe, output);
     stored.add(dtype);
     if (isEmpty(shape)) return { name, shape, dtype, action: 'merge' as const, ...EMPTY };
     if (sources.length === 0 && output.base !== undefined)
@@ -136,6 +140,7 @@ export function planMerge(request: PlanRequest): MergePlan {
       arithmetic: arithmeticDtype(recipe, output),
       lambda: lambdaOf(recipe, values, name, t, inputs.length),
       modelRule: model !== undefined,
+      vectorOnly,
     });
     return { name, shape, dtype, action: 'merge' as const, ...planned };
   });

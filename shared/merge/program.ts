@@ -91,7 +91,11 @@ export type Combine =
   | { readonly kind: 'row_slerp'; readonly t: number }
   /** The same of each column, the elements that are `columns` apart. */
   | { readonly kind: 'column_slerp'; readonly t: number }
-  | { readonly kind: 'row_stock' };
+  | { readonly kind: 'row_stock' }
+  /** Of a server optimiser: from what was merged and, if there is one, the moment so far. `yogi`: Zaheer et al.'s form, else Adam's. */
+  | { readonly kind: 'second_moment'; readonly beta2: number; readonly yogi: boolean }
+  /** The step that a first and a second moment make: m / (sqrt(v) + tau). */
+  | { readonly kind: 'adaptive'; readonly tau: number };
 
 export interface TensorProgram {
   /** Lanes of the arithmetic: 64 for F32 outputs, so that their one rounding is the last one; 32 for all others. */

@@ -18,13 +18,13 @@ export function outputFiles({ shards, taskMasks }: Pick<MergePlan, 'shards' | 't
 }
 
 /** What Hugging Face loaders look for to know the tensors came from PyTorch. */
-const METADATA = new Map([['format', 'pt']]);
+const METADATA: ReadonlyMap<string, string> = new Map([['format', 'pt']]);
 
 /**
  * Fills shards in the given order; a shard is closed when the next tensor would take its tensors over the limit. Within a shard wider dtypes
  * come first, so that every tensor is aligned to its width.
  */
-export function layOutShards(tensors: readonly UnplacedTensor[], limitBytes: number): ShardLayout {
+export function layOutShards(tensors: readonly UnplacedTensor[], limitBytes: number, metadata = METADATA): ShardLayout {
   const groups: { tensor: UnplacedTensor; sizeBytes: number }[][] = [[]];
   let filledBytes = 0;
   for (const tensor of tensors) {
@@ -46,7 +46,7 @@ export function layOutShards(tensors: readonly UnplacedTensor[], limitBytes: num
     group.sort((a, b) => DTYPE_BYTES[b.tensor.dtype] - DTYPE_BYTES[a.tensor.dtype]);
     const headerBytes = encodeSafetensorsHeader(
       group.map(({ tensor }) => tensor),
-      METADATA,
+      metadata,
     );
     let offset = headerBytes.length;
     for (const { tensor, sizeBytes } of group) {

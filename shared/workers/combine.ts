@@ -110,6 +110,14 @@ export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: P
       case 'nearswap':
         if (program.quirks) return v.nearswapStepwise32(base, pointers[0] ?? 0, result, count, how.t, rounding);
         return v.nearswap(base, pointers[0] ?? 0, result, count, how.t);
+      case 'second_moment': {
+        const [delta = 0, moment] = pointers;
+        v.clear(result, (count * program.precision) / 8);
+        if (moment !== undefined) v.add(result, moment, count);
+        return v.secondMoment(result, delta, how.beta2, how.yogi ? 1 : 0, count);
+      }
+      case 'adaptive':
+        return v.adaptive(pointers[0] ?? 0, pointers[1] ?? 0, how.tau, result, count);
       case 'row_slerp':
         return addRow(nuslerpCoefficients(rowGram(count), how.t), count);
       case 'column_slerp':

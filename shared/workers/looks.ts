@@ -34,7 +34,7 @@ export interface Bench {
   /** Lists of the current unit: UNIT_ELEMENTS (u32) for each range; how many they hold, and how many are smaller; room for two u32. */
   readonly gathered: { address: number; readonly listed: number[]; readonly smaller: number[]; found: number };
   /** Bytes of the kernels' memory. */
-  bytes(pointer: number, length: number): Uint8Array;
+  readonly bytes: (pointer: number, length: number) => Uint8Array;
 }
 
 type LookOf<K extends Look['kind']> = Extract<Look, { kind: K }>;

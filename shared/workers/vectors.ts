@@ -4,7 +4,7 @@
  */
 import { DTYPE_BYTES } from '../formats/tensor.js';
 import { type VectorFunctions, vectorFunctions } from '../kernels/block-functions.js';
-import { DTYPE_CODE, type Kernels, VALUE_MODE } from '../kernels/kernels.js';
+import { type Kernels, VALUE_MODE } from '../kernels/kernels.js';
 import { BLOCK_ELEMENTS, type Stage, UNIT_ELEMENTS } from '../merge/program.js';
 import { roundTo } from '../merge/rounding.js';
 import { weighImportance } from './importance.js';

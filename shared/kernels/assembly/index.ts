@@ -24,6 +24,7 @@ export { drop32, drop64, randomWords } from './random';
 export * from './rank-mask';
 export { dellaBits } from './rank-draw';
 export * from './mask';
+export * from './moments';
 export * from './rank';
 export * from './across';
 export * from './across-masks';

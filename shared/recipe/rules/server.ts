@@ -9,7 +9,7 @@ function server(name: string, optimizer: string, formula: string, serverLr: numb
     composition: { of: 'task_vectors', transforms: [], weighting: 'samples', combine: 'sum', post: ['server'] },
     defaults: { normalize: 1, optimizer, server_lr: serverLr },
     without: ['normalize', 'optimizer', ...without],
-    formula,
+    formula: `${formula}; moments are zero at first and not corrected for it`,
     source:
       optimizer === 'momentum'
         ? 'Hsu et al., Measuring the effects of non-identical data distribution (arXiv 1909.06335)'
