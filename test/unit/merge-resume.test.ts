@@ -1,14 +1,12 @@
 /** Real processes, really killed: whatever the moment, the target is absent or whole, and a later run ends with the same bytes. */
-import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { runKillable } from '../support/killable-merge.js';
 import { tempDir } from '../support/temp-dir.js';
 import { type TestTensor, writeCheckpoint } from '../support/write-checkpoint.js';
 
 const root = tempDir();
-const SCRIPT = fileURLToPath(new URL('../support/merge-process.js', import.meta.url));
 
 function tensors(seed: number): TestTensor[] {
   return Array.from({ length: 12 }, (_, index) => {
@@ -26,32 +24,7 @@ writeFileSync(
   `merge_method: task_arithmetic\nbase_model: ${root}/base\nmodels: [{model: ${root}/a, parameters: {weight: 0.3}}, {model: ${root}/b, parameters: {weight: 0.6}}]\n`,
 );
 
-interface Outcome {
-  readonly killed: boolean;
-  readonly resumedTiles: number;
-}
-
-/** Runs a slow merge in its own process; kills it when it reports `killAtTile` or more tiles. */
-function run(out: string, killAtTile: number): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [SCRIPT, recipe, join(root, out)], { stdio: ['ignore', 'pipe', 'inherit'] });
-    let resumedTiles = 0;
-    child.stdout.on('data', (text: Buffer) => {
-      for (const line of text.toString().split('\n').filter(Boolean)) {
-        const [done = '', resumed = ''] = line.split(' ');
-        resumedTiles = Number(resumed);
-        if (Number(done) >= killAtTile) child.kill('SIGKILL');
-      }
-    });
-    child.on('error', reject);
-    child.on('exit', (code, signal) => {
-      if (signal === 'SIGKILL') resolve({ killed: true, resumedTiles });
-      else if (code === 0) resolve({ killed: false, resumedTiles });
-      else reject(new Error(`exit code ${code}`));
-    });
-  });
-}
-
+const run = (out: string, killAtBytes: number) => runKillable(recipe, join(root, out), killAtBytes);
 const read = (out: string) => readFileSync(join(root, out, 'model.safetensors'));
 
 describe('a killed merge', () => {
@@ -62,7 +35,7 @@ describe('a killed merge', () => {
     for (const killAt of [1, 300, 900, 1500, Number.POSITIVE_INFINITY]) {
       const outcome = await run('killed', killAt);
       if (outcome.killed) killed += 1;
-      furthest = Math.max(furthest, outcome.resumedTiles);
+      furthest = Math.max(furthest, outcome.resumedBytes);
       if (outcome.killed) expect(existsSync(join(root, 'killed'))).toBe(false);
       else break;
     }
@@ -77,7 +50,7 @@ describe('a killed merge', () => {
     await run('changed', 300);
     expect(existsSync(join(root, '.changed.tributary-partial', 'journal'))).toBe(true);
     utimesSync(join(root, 'a', 'model.safetensors'), 1, 1);
-    expect((await run('changed', Number.POSITIVE_INFINITY)).resumedTiles).toBe(0);
+    expect((await run('changed', Number.POSITIVE_INFINITY)).resumedBytes).toBe(0);
     expect(Buffer.compare(read('changed'), read('whole'))).toBe(0);
   });
 });
