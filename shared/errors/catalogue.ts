@@ -78,6 +78,7 @@ export const CATALOGUE = {
   SHAPE_MISMATCH: row('A tensor has another shape than in the base model.', 'INVALID_ARGUMENT', 'input'),
   DTYPE_MISMATCH: row('A tensor is floating point on one side and integer on the other.', 'INVALID_ARGUMENT', 'input'),
   NON_FINITE: row('A tensor holds NaN or infinity, or merging it would produce one.', 'INVALID_ARGUMENT', 'input'),
+  ZERO_NORM: row('A contribution, or a tensor of it, has norm zero where the rule divides by norms.', 'INVALID_ARGUMENT', 'input'),
   SAMPLES_MISSING: row('The rule weights by samples and a contribution does not say how many it used.', 'FAILED_PRECONDITION', 'refused'),
   STEPS_MISSING: row(
     'The rule weights by training steps and a contribution does not say how many it took.',

@@ -136,7 +136,7 @@ export async function solveModelWide(
   for (const one of products) one.forEach((value, at) => (total[at] = (total[at] ?? 0) + value));
   const gram = toGram(total, n, pairs);
   const coefficients =
-    model.clip === true && model.rule.kind === 'cclip' ? clipFactors(gram, model.rule.rho) : solveModel(model.rule, gram);
+    model.clip === true && model.rule.kind === 'cclip' ? clipFactors(gram, model.rule.rho) : solveModel(model.rule, gram, plan.inputNames);
   const how = model.clip === true ? 'clip' : 'scale';
   return { findings, tensors: tensors.map((tensor) => withCoefficients(tensor, how, coefficients)) };
 }
@@ -146,6 +146,7 @@ export async function solveTensors(
   environment: LookEnvironment,
   tensors: readonly PlannedTensor[],
   firstTiles: readonly number[],
+  inputNames: readonly string[],
 ): Promise<MeasuredTensors> {
   const chosen = tensors.flatMap((tensor, index): { tensor: PlannedTensor; pending: PendingSum; index: number }[] =>
     tensor.pending === undefined ? [] : [{ tensor, pending: tensor.pending, index }],
@@ -162,7 +163,16 @@ export async function solveTensors(
   const solved = [...tensors];
   chosen.forEach(({ tensor, pending, index }, at) => {
     const gram = toGram(products[at] ?? [], pending.spec.terms.length, true);
-    const spec = pending.rule === undefined ? pending.spec : solveTensor(pending.rule, pending.spec, gram, tensor.name);
+    const spec =
+      pending.rule === undefined
+        ? pending.spec
+        : solveTensor(
+            pending.rule,
+            pending.spec,
+            gram,
+            tensor.name,
+            pending.spec.terms.map(({ input }) => inputNames[input] ?? ''),
+          );
     solved[index] = finished(tensor, spec);
   });
   return { findings, tensors: solved };

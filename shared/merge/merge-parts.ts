@@ -22,6 +22,7 @@ export interface PartsEnvironment extends LookEnvironment {
   readonly outputPaths: readonly string[];
   /** Shared by all jobs that write tiles; `doneUnits` counts over all of them. */
   readonly control: Int32Array;
+  readonly inputNames: readonly string[];
   /** The tensors of the plan, and the same compiled whole. */
   readonly planned: readonly PlannedTensor[];
   readonly compiled: CompiledPart;
@@ -53,7 +54,7 @@ async function mergePart(
 ): Promise<readonly Finding[]> {
   const { layout, control, done, kernels, outputPaths, pool, signal } = environment;
   const slice = planned.slice(from, to);
-  const { findings, tensors } = await solveTensors(environment, slice, layout.firstTiles.slice(from, to));
+  const { findings, tensors } = await solveTensors(environment, slice, layout.firstTiles.slice(from, to), environment.inputNames);
   if (findings.length > 0) return findings;
   const whole = tensors === slice && planned === environment.planned && to - from === planned.length;
   const part = whole ? environment.compiled : compilePart(tensors, from, layout);

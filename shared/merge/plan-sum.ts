@@ -102,8 +102,8 @@ export function planSum({ of, terms, base, normalize, lambda, vectorOnly = false
   return { uses, base: needsBase ? base : undefined, divisor, lambda, plusBase };
 }
 
-/** The sum, once the products of pairs of its terms' vectors are known. @throws RECIPE_INVALID when directions cancel out */
-export function solveTensor(rule: TensorRule, spec: SumSpec, gram: Gram, where: string): SumSpec {
+/** The sum, once the products of pairs of its terms' vectors are known. @throws RECIPE_INVALID when directions cancel out, ZERO_NORM */
+export function solveTensor(rule: TensorRule, spec: SumSpec, gram: Gram, where: string, names: readonly string[]): SumSpec {
   const withCoefficients = (coefficients: readonly number[]): SumSpec => ({
     ...spec,
     terms: spec.terms.map((term, index) => ({ ...term, coefficient: term.coefficient * (coefficients[index] ?? 0) })),
@@ -120,6 +120,6 @@ export function solveTensor(rule: TensorRule, spec: SumSpec, gram: Gram, where: 
     case 'model_stock':
       return { ...spec, normalize: true, lambda: spec.lambda * stockRatio(gram, rule.quirks) };
     case 'nan':
-      return withCoefficients(nanCoefficients(normsOf(gram), rule.scale));
+      return withCoefficients(nanCoefficients(normsOf(gram), rule.scale, names, where));
   }
 }

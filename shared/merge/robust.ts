@@ -2,6 +2,7 @@
  * Coefficients that follow from lengths and distances of whole task vectors: robust aggregation and data-free weightings. Distances come from the
  * products of pairs, and means move within the span of the inputs, so no pass over the weights is needed but the one that measured them.
  */
+import { TributaryError } from '../errors/tributary-error.js';
 import type { Gram } from './sphere.js';
 
 /** Rules over whole models. */
@@ -22,8 +23,22 @@ const entry = (gram: Gram, i: number, j: number): number => gram[i]?.[j] ?? 0;
 export const normsOf = (gram: Gram): number[] => gram.map((_, i) => Math.sqrt(Math.max(0, entry(gram, i, i))));
 const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, one) => sum + one, 0);
 
-/** NAN (arXiv 2505.16148): inverse norms, normalised; `m_half` multiplies by half the number of models. */
-export function nanCoefficients(norms: readonly number[], scale: number | 'm_half'): number[] {
+/**
+ * NAN (arXiv 2505.16148): inverse norms, normalised; `m_half` multiplies by half the number of models.
+ * @param names of the inputs, and the tensor whose norms they are, for the error
+ * @throws ZERO_NORM when some, but not all, norms are zero: all weight would be on a vector without length
+ */
+export function nanCoefficients(norms: readonly number[], scale: number | 'm_half', names: readonly string[], tensor?: string): number[] {
+  const zero = norms.indexOf(0);
+  if (zero >= 0 && norms.some((norm) => norm > 0)) {
+    const name = names[zero] ?? '';
+    throw new TributaryError('ZERO_NORM', {
+      what: `${name} has norm 0${tensor === undefined ? '' : ` in tensor ${tensor}`}, and nan weighs by inverse norms`,
+      where: tensor === undefined ? name : `${name}: ${tensor}`,
+      expected: 'a norm above 0',
+      fix: 'Leave this contribution out, or use `norm: finetuned`, or another weighting.',
+    });
+  }
   const inverse = norms.map((norm) => 1 / (norm + 1e-12));
   const all = sumOf(inverse);
   const factor = scale === 'm_half' ? norms.length / 2 : scale;
@@ -123,10 +138,11 @@ export function needsPairs(rule: ModelRule): boolean {
   return rule.kind === 'krum' || rule.kind === 'geometric_median' || (rule.kind === 'cclip' && rule.iterations > 1);
 }
 
-export function solveModel(rule: ModelRule, gram: Gram): number[] {
+/** @param names of the inputs, for errors. @throws ZERO_NORM */
+export function solveModel(rule: ModelRule, gram: Gram, names: readonly string[]): number[] {
   switch (rule.kind) {
     case 'nan':
-      return nanCoefficients(normsOf(gram), rule.scale);
+      return nanCoefficients(normsOf(gram), rule.scale, names);
     case 'metagpt':
       return metaGptCoefficients(normsOf(gram));
     case 'cclip':

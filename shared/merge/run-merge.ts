@@ -5,6 +5,7 @@
 import { type FileHandle, open, rm, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import type { ErrorCode } from '../errors/catalogue.js';
 import { TributaryError, toTributaryError } from '../errors/tributary-error.js';
 import { compileKernels } from '../kernels/kernels.js';
 import { startPool, type WorkerPool } from '../workers/pool.js';
@@ -61,6 +62,9 @@ const JOURNAL_INTERVAL_MS = 250;
 const DURABLE_JOURNAL_INTERVAL_MS = 2_000;
 const PROGRESS_INTERVAL_MS = 100;
 
+/** What no later run can do better with the same inputs. */
+const HOPELESS: readonly ErrorCode[] = ['NON_FINITE', 'UNSUPPORTED_DTYPE', 'ZERO_NORM', 'RECIPE_INVALID'];
+
 /** Creates the output files at their full size with their headers; false when those of an earlier run can be continued instead. */
 async function prepareOutputs(plan: MergePlan, staging: Staging, resume: boolean): Promise<FileHandle[]> {
   const files: FileHandle[] = [];
@@ -96,8 +100,7 @@ export async function runMerge(plan: MergePlan, options: MergeOptions): Promise<
     try {
       return await mergeInto(plan, options, pool, staging);
     } catch (error) {
-      // No later run can continue from inputs that cannot be merged.
-      if (error instanceof TributaryError && (error.code === 'NON_FINITE' || error.code === 'UNSUPPORTED_DTYPE')) {
+      if (error instanceof TributaryError && HOPELESS.includes(error.code)) {
         await rm(staging.root, { recursive: true, force: true });
       }
       throw error;
@@ -157,6 +160,7 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
         layout,
         done,
         control,
+        inputNames: plan.inputNames,
         planned: plan.tensors,
         compiled,
         outputPaths: outputFiles(plan).map((shard) => join(staging.output, shard.fileName)),

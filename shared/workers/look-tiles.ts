@@ -128,8 +128,8 @@ export function startLooks(job: LookJob): UnitRunner {
     const start = (unit - firstUnit) * size;
     const bench: Bench = { vectors, rowDraw, statistics, buffers, special, tables, keyTable, gathered, bytes: kernels.bytes };
     for (const [from, length] of piecesOf(look, start, Math.min(size, task.count - start), piece)) {
-      // NaN and infinity are the last pass's business, except where coefficients follow from what is measured.
-      const bad = vectors.read(from, length, look.kind === 'gram');
+      // NaN and infinity are the last pass's business, except where coefficients of all tiles follow from what is measured.
+      const bad = vectors.read(from, length, look.kind === 'gram' || look.kind === 'energy');
       if (bad !== undefined) {
         findings.push({ kind: 'nonFinite', unit: task.tile, ...bad });
         return false;
