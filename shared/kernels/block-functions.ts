@@ -235,7 +235,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
     dot: run.dot64,
     countNonZero: run.countNonZero64,
     maxAbs: run.maxAbs64,
-      signBalance: run.signBalance64,
+    signBalance: run.signBalance64,
     histogramHigh: run.histogramHigh64,
     histogramLow: run.histogramLow64,
     countKey: run.countKey64,
@@ -254,7 +254,7 @@ export function vectorFunctions(run: BlockFunctions, precision: 32 | 64): Vector
     maskBeyond: run.maskBeyond64,
     unify: run.unify64,
     agreeMask: run.agreeMask64,
-      meanOfKept: run.meanOfKept64,
+    meanOfKept: run.meanOfKept64,
     nearswap: run.nearswap64,
   };
 }
