@@ -118,7 +118,7 @@ async function measureRescalers(environment: LookEnvironment, sources: LookSourc
         sums[input] = (sums[input] ?? 0) + total(results[index]?.sums ?? new Float64Array(), at, step) / count;
     });
   });
-  const rescalers = Array.from(own, (size = 0, input) => ((shared[input] ?? 0) > 0 ? size / (shared[input] ?? 1) : 0));
+  const rescalers = Array.from(own, (size, input) => ((shared[input] ?? 0) > 0 ? size / (shared[input] ?? 1) : 0));
   const empty = rescalers.flatMap((_, use): Finding[] => ((shared[use] ?? 0) > 0 ? [] : [{ kind: 'emptyTask', unit: 0, use }]));
   return { findings: empty, rescalers };
 }

@@ -4,7 +4,7 @@ import type { TensorTask } from '../workers/program-job.js';
 import type { Finding } from '../workers/protocol.js';
 import { compilePart, layOutTiles } from './compile-job.js';
 import { measureProducts, toGram } from './measure-model.js';
-import { planSum, solveTensor, type SumSpec, valueMode } from './plan-sum.js';
+import { planSum, type SumSpec, solveTensor, valueMode } from './plan-sum.js';
 import type { TensorProgram } from './program.js';
 import { clipFactors, needsPairs, solveModel } from './robust.js';
 import type { LookEnvironment } from './run-looks.js';
@@ -27,8 +27,13 @@ function measuringProgram(precision: 32 | 64): TensorProgram {
 /** The tensor as vectors to measure: all terms of its sum, or all inputs of its program. */
 function toMeasure(tensor: PlannedTensor, of: SumSpec['of']): PlannedTensor {
   const precision = tensor.dtype === 'F32' ? 64 : 32;
-  const { pending } = tensor;
-  if (pending === undefined) return { ...tensor, program: measuringProgram(precision) };
+  const { pending, program, base } = tensor;
+  if (pending === undefined) {
+    const full = program?.plusBase === true ? 'minusBase' : 'plain';
+    const uses =
+      of === 'weights' && base !== undefined ? tensor.uses.map((use) => ({ ...use, mode: valueMode(of, use.mode === full) })) : tensor.uses;
+    return { ...tensor, program: measuringProgram(precision), uses };
+  }
   const uses = pending.spec.terms.map(({ input, tensor: one, full }) => ({
     input,
     tensor: one,
@@ -72,16 +77,25 @@ function withCoefficients(tensor: PlannedTensor, rule: 'scale' | 'clip', coeffic
   const of = (input: number): number => coefficients[input] ?? 1;
   const { pending, program } = tensor;
   if (pending !== undefined) {
-    const spec = { ...pending.spec, terms: pending.spec.terms.map((term) => ({ ...term, coefficient: term.coefficient * of(term.input) })) };
+    const spec = {
+      ...pending.spec,
+      terms: pending.spec.terms.map((term) => ({ ...term, coefficient: term.coefficient * of(term.input) })),
+    };
     return pending.rule === undefined ? finished(tensor, spec) : { ...tensor, pending: { ...pending, spec } };
   }
   if (program === undefined) return tensor;
   const factors = tensor.uses.map((use) => of(use.input));
   if (rule === 'clip')
-    return { ...tensor, program: { ...program, stages: program.stages.map((stage) => (stage.kind === 'scale' ? { ...stage, factors } : stage)) } };
+    return {
+      ...tensor,
+      program: { ...program, stages: program.stages.map((stage) => (stage.kind === 'scale' ? { ...stage, factors } : stage)) },
+    };
   const { combine } = program;
   if (combine.kind !== 'sum' && combine.kind !== 'consensus') return tensor;
-  return { ...tensor, program: { ...program, combine: { ...combine, weights: combine.weights.map((one, index) => one * (factors[index] ?? 1)) } } };
+  return {
+    ...tensor,
+    program: { ...program, combine: { ...combine, weights: combine.weights.map((one, index) => one * (factors[index] ?? 1)) } },
+  };
 }
 
 export interface MeasuredTensors {
@@ -89,10 +103,15 @@ export interface MeasuredTensors {
   readonly tensors: readonly PlannedTensor[];
 }
 
-const isMeasurable = (tensor: PlannedTensor): boolean => tensor.action === 'merge' && (tensor.pending !== undefined || tensor.program !== undefined);
+const isMeasurable = (tensor: PlannedTensor): boolean =>
+  tensor.action === 'merge' && (tensor.pending !== undefined || tensor.program !== undefined);
 
 /** What follows from all tensors together. */
-export async function solveModelWide(environment: LookEnvironment, plan: MergePlan, firstTiles: readonly number[]): Promise<MeasuredTensors> {
+export async function solveModelWide(
+  environment: LookEnvironment,
+  plan: MergePlan,
+  firstTiles: readonly number[],
+): Promise<MeasuredTensors> {
   const { model, tensors } = plan;
   if (model === undefined) return { findings: [], tensors };
   const n = plan.inputNames.length;
@@ -109,7 +128,8 @@ export async function solveModelWide(environment: LookEnvironment, plan: MergePl
   const total = new Float64Array(pairs ? (n * (n + 1)) / 2 : n);
   for (const one of products) one.forEach((value, at) => (total[at] = (total[at] ?? 0) + value));
   const gram = toGram(total, n, pairs);
-  const coefficients = model.clip === true && model.rule.kind === 'cclip' ? clipFactors(gram, model.rule.rho) : solveModel(model.rule, gram);
+  const coefficients =
+    model.clip === true && model.rule.kind === 'cclip' ? clipFactors(gram, model.rule.rho) : solveModel(model.rule, gram);
   const how = model.clip === true ? 'clip' : 'scale';
   return { findings, tensors: tensors.map((tensor) => withCoefficients(tensor, how, coefficients)) };
 }

@@ -86,7 +86,7 @@ export function startLooks(job: LookJob): UnitRunner {
     openIndex = index;
     const { piece, step } = shapeOf(next);
     vectors.open(next.task, piece, step);
-    if (next.look.kind === 'sizes') special.combiner.open(next.task, step);
+    if (next.look.kind === 'sizes' || next.look.kind === 'norms') special.combiner.open(next.task, step);
     const bytes = tableLength(next.look) * next.task.uses.length * 4;
     if (bytes > tableBytes) {
       tables = kernels.reserve(bytes);

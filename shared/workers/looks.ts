@@ -39,7 +39,7 @@ type LookOf<K extends Look['kind']> = Extract<Look, { kind: K }>;
 
 /** Number of stages that are applied before the look. */
 export function stagesBefore(look: Look, task: TensorTask): number {
-  if (look.kind === 'divergence') return 0;
+  if (look.kind === 'divergence' || look.kind === 'norms') return 0;
   if (look.kind === 'energy' || look.kind === 'signs' || look.kind === 'columns' || look.kind === 'sizes')
     return task.program.stages.length;
   return look.kind === 'gram' ? 0 : look.stage;
@@ -156,7 +156,8 @@ function gram({ vectors, buffers }: Bench, { unit, size }: Block, look: LookOf<'
 
 function signs({ vectors, buffers }: Bench, { unit, size }: Block, look: LookOf<'signs'>): void {
   const { v, pointers, spare } = vectors;
-  v.clear(spare, size * v.sizeBytes);
+  // Reductions read whole groups of eight.
+  v.clear(spare, Math.ceil(size / 8) * 8 * v.sizeBytes);
   for (const pointer of pointers) v.add(spare, pointer, size);
   add(buffers.sums, look.sumsAt + unit, v.signBalance(spare, size));
 }
@@ -184,6 +185,7 @@ export function observe(bench: Bench, block: Block, look: Look): void {
     case 'columns':
     case 'divergence':
     case 'sizes':
+    case 'norms':
       return observeSpecial(bench, block, look);
   }
 }

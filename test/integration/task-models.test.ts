@@ -59,10 +59,12 @@ test('each contributor gets a model of its own, from the coordinator as from the
 test('who is alone gets back what it pushed', async () => {
   await cliOk(['pull', 'alone', '--task', 'alice', '--out', path('back')], cli());
   const tensors = async (name: string) =>
-    [...(await openCheckpoint(path(name))).tensors].sort().map(([tensor, { segments }]) => {
-      const { offset = 0, length = 0 } = segments[0] ?? {};
-      return `${tensor} ${weights(name).toString('hex', offset, offset + length)}`;
-    });
+    [...(await openCheckpoint(path(name))).tensors]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([tensor, { segments }]) => {
+        const { offset = 0, length = 0 } = segments[0] ?? {};
+        return `${tensor} ${weights(name).toString('hex', offset, offset + length)}`;
+      });
   expect(await tensors('back')).toEqual(await tensors('alice'));
 });
 
