@@ -6,6 +6,7 @@ import { type CompiledPart, compilePart, GROUP_SIZE, type TileLayout } from './c
 import { isFatal } from './findings.js';
 import { loadMasks } from './load-masks.js';
 import { measureCombinations } from './measure-combination.js';
+import { measureLines } from './measure-lines.js';
 import { measureModelStages } from './measure-model.js';
 import { solveModelWide, solveTensors } from './measure-plan.js';
 import { cutParts, isModelWide, type Part } from './parts.js';
@@ -75,6 +76,8 @@ async function mergePart(
   if (combined.findings.some(isFatal)) return combined.findings;
   if (plan.taskMasks !== undefined && combined.rescalers !== undefined)
     await writeRescalers(outputPaths[plan.shards.length] ?? '', plan.taskMasks, combined.rescalers);
+  const scaled = await measureLines(environment, part, part.tasks);
+  if (scaled.findings.length > 0) return scaled.findings;
   await loadMasks(part);
   Atomics.store(control, CONTROL.nextUnit, part.firstTile);
   const job: MergeJob = {
@@ -85,7 +88,7 @@ async function mergePart(
     sources: part.sources,
     tensors: part.tensors,
     uses: part.uses,
-    tasks: part.tasks,
+    tasks: scaled.tasks,
     statistics: part.statistics,
     endTile: part.endTile,
     outputPaths,

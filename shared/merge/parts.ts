@@ -23,6 +23,7 @@ const TENSORS = 4096;
 export const isModelWide = ({ program }: PlannedTensor): boolean =>
   program !== undefined &&
   (program.stages.some((stage) => stage.kind === 'band' && stage.scope === 'model') ||
+    program.lines !== undefined ||
     isModelWideCombine(program.combine) ||
     (program.combine.kind === 'consensus' && program.combine.zero === 'majority'));
 

@@ -3,6 +3,7 @@ import { TributaryError } from '../errors/tributary-error.js';
 import type { ParameterValues } from '../recipe/evaluate.js';
 import { layerOf } from '../recipe/layers.js';
 import type { Recipe } from '../recipe/recipe.js';
+import type { LinesFactor } from './program.js';
 import type { MergeInput, ModelMeasurement } from './types.js';
 
 function invalid(recipe: Recipe, what: string, details: { expected?: string; got?: string; fix?: string }): never {
@@ -58,18 +59,28 @@ export function modelMeasurement(recipe: Recipe, values: ParameterValues, inputs
   return { rule: { kind: 'nan', scale }, of: recipe.options.get('norm') === 'task_vector' ? 'task_vectors' : 'weights' };
 }
 
+/** Whether alpha has to be measured: of a uniform sum it is known, 1 / N, or 1 of the mean. */
+function measuresAlpha({ options, rule }: Recipe): boolean {
+  const uniformSum = rule.combine === 'sum' && rule.transforms.length === 0 && rule.weighting === 'uniform';
+  return rule.post.includes('lines') && options.get('alpha') === 'auto' && !uniformSum;
+}
+
+const betaOf = (recipe: Recipe, values: ParameterValues): number | 'auto' =>
+  recipe.options.get('beta') === 'auto' ? 'auto' : values.global('beta');
+
 /** LiNeS (arXiv 2410.17146): alpha + beta t in layers, alpha outside. */
 function layerFactor(recipe: Recipe, values: ParameterValues, name: string, t: number, inputs: number): number {
-  const uniformSum = recipe.rule.combine === 'sum' && recipe.rule.transforms.length === 0 && recipe.rule.weighting === 'uniform';
+  if (measuresAlpha(recipe)) return 1;
   const auto = recipe.options.get('alpha') === 'auto';
-  if (auto && !uniformSum)
-    return invalid(recipe, 'alpha: auto is known for a plain sum only, where it is 1 / N', {
-      expected: 'alpha: a number',
-      fix: 'Say alpha.',
-    });
-  const alpha = auto ? 1 / inputs : values.global('alpha');
-  const beta = recipe.options.get('beta') === 'auto' ? 1 - alpha : values.global('beta');
-  return layerOf(name) === undefined ? alpha : alpha + beta * t;
+  const alpha = !auto ? values.global('alpha') : values.global('normalize') === 0 ? 1 / inputs : 1;
+  const beta = betaOf(recipe, values);
+  return layerOf(name) === undefined ? alpha : alpha + (beta === 'auto' ? 1 - alpha : beta) * t;
+}
+
+/** What the factor of a tensor's layer follows from, where it is measured. */
+export function linesOf(recipe: Recipe, values: ParameterValues, name: string, t: number, inputs: number): LinesFactor | undefined {
+  if (!measuresAlpha(recipe)) return undefined;
+  return { inputs, beta: betaOf(recipe, values), depth: layerOf(name) === undefined ? undefined : t };
 }
 
 /** What the merged vector of a tensor is multiplied by. */

@@ -6,7 +6,7 @@ import { type ParameterValues, sumCoefficients } from '../recipe/evaluate.js';
 import type { Recipe } from '../recipe/recipe.js';
 import { combineOf, nuslerpPosition, type ProgramInput, stagesOf } from './plan-program.js';
 import { planSum, type SumSpec, type SumTerm, type TensorRule, valueMode } from './plan-sum.js';
-import type { Combine, TensorProgram } from './program.js';
+import type { Combine, LinesFactor, TensorProgram } from './program.js';
 import type { MergeInput, PendingSum, PlannedTensor } from './types.js';
 
 export interface TensorRequest {
@@ -26,6 +26,8 @@ export interface TensorRequest {
   readonly arithmetic: MergeDType;
   /** What the merged vector is multiplied by: lambda, layer scaling. */
   readonly lambda: number;
+  /** Its factor of the layer, where that is measured first. */
+  readonly lines?: LinesFactor | undefined;
   /** Whether coefficients come from lengths and distances of whole task vectors. */
   readonly modelRule: boolean;
   /** The merged task vector itself is wanted, not the base plus it. */
@@ -133,6 +135,33 @@ function castOf({ recipe, arithmetic, sources, base }: TensorRequest): number | 
   return others ? DTYPE_CODE[arithmetic] : undefined;
 }
 
+function refuseLines({ recipe }: TensorRequest): never {
+  throw new TributaryError('RECIPE_INVALID', {
+    what: `alpha: auto is not known for ${recipe.method}`,
+    where: recipe.fileName,
+    expected: 'alpha: a number',
+    fix: 'Say alpha.',
+  });
+}
+
+/** A sum whose merged vector is looked at before it is scaled: a program, not a weighted sum that leaves the base out where it can. */
+function measuredSum(request: TensorRequest): Combine {
+  const { recipe, values, sources, modelRule, name } = request;
+  const { combine, weighting, transforms } = recipe.rule;
+  if (weighting === 'nan' && recipe.options.get('per') === 'tensor') return refuseLines(request);
+  if (combine !== 'sum') return { kind: 'sum', weights: sources.map(() => 1), normalize: true };
+  // Coefficients of clipping in front of a uniform sum are the aggregate already.
+  if (modelRule && transforms.length > 0 && weighting === 'uniform')
+    return { kind: 'sum', weights: sources.map(() => 1), normalize: false };
+  const { coefficients, normalize } = sumCoefficients(
+    recipe,
+    sources.map(({ input }) => input),
+    values,
+    name,
+  );
+  return { kind: 'sum', weights: coefficients, normalize };
+}
+
 /** What is kept of the merged vector for each task. */
 function taskMaskOf({ recipe, values }: TensorRequest): Pick<TensorProgram, 'taskMask'> {
   if (recipe.rule.combine === 'emr') return { taskMask: { kind: 'agree' } };
@@ -142,13 +171,14 @@ function taskMaskOf({ recipe, values }: TensorRequest): Pick<TensorProgram, 'tas
 /** @throws RECIPE_INVALID */
 export function planTensor(request: TensorRequest): Planned {
   const { recipe, sources, inputs, base, dtype, arithmetic, lambda, values, name, shape, count, modelCount } = request;
+  const { lines } = request;
   const exact = recipe.numerics === 'exact';
   const rounding = exact ? 0 : DTYPE_CODE[arithmetic];
   const { combine, transforms, of } = recipe.rule;
   const onlyClips = transforms.every((step) => step === 'clip');
   const isSum = combine === 'sum' || combine === 'passthrough' || combine === 'krum' || combine === 'geometric_median';
   const rounds = !exact && (combine === 'passthrough' || (combine === 'sum' && transforms.length === 0));
-  if (isSum && onlyClips && !rounds) return planWeightedSum(request);
+  if (isSum && onlyClips && !rounds && lines === undefined) return planWeightedSum(request);
   const programInputs = sources.map(({ input, tensor }): ProgramInput => {
     const one = inputs[input];
     return { participant: input, name: one?.name ?? '', tensorName: tensor.name, weightsDigest: one?.weightsDigest };
@@ -164,9 +194,10 @@ export function planTensor(request: TensorRequest): Planned {
     inputs: programInputs,
     rounding,
   };
-  const how = combineOf(programRequest);
+  const how = lines !== undefined && isSum && onlyClips ? measuredSum(request) : combineOf(programRequest);
   if (how === undefined) {
     const pending = sphereRule(request);
+    if (pending !== undefined && lines !== undefined) refuseLines(request);
     if (pending !== undefined) return planPending({ ...pending, cast: castOf(request) });
     throw new TributaryError('INTERNAL', { what: `${combine} was planned neither as a sum nor as a program`, where: name });
   }
@@ -179,6 +210,7 @@ export function planTensor(request: TensorRequest): Planned {
     stages: stagesOf(programRequest),
     combine: how,
     lambda,
+    lines,
     plusBase: vectors === 'task_vectors' && combine !== 'nearswap' && !request.vectorOnly,
     ...taskMaskOf(request),
   };

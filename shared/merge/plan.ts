@@ -11,10 +11,10 @@ import { layerPositions } from '../recipe/layers.js';
 import type { Recipe } from '../recipe/recipe.js';
 import type { OutputRequest } from './merge-part.js';
 import { type OutputTensor, type OutputTensors, outputTensors } from './output-tensors.js';
-import { lambdaOf, modelMeasurement } from './plan-model.js';
+import { lambdaOf, linesOf, modelMeasurement } from './plan-model.js';
 import type { Merged } from './plan-sum.js';
 import { planTensor } from './plan-tensor.js';
-import { layOutShards } from './shards.js';
+import { layOutShards, outputFiles } from './shards.js';
 import { planTaskMasks } from './task-masks.js';
 import { totalsOf } from './totals.js';
 import type { MergeInput, MergePlan, PlannedUse } from './types.js';
@@ -139,6 +139,7 @@ export function planMerge(request: PlanRequest): MergePlan {
       dtype,
       arithmetic: arithmeticDtype(recipe, output),
       lambda: lambdaOf(recipe, values, name, t, inputs.length),
+      lines: linesOf(recipe, values, name, t, inputs.length),
       modelRule: model !== undefined,
       vectorOnly,
     });
@@ -154,7 +155,7 @@ export function planMerge(request: PlanRequest): MergePlan {
     ...layout,
     warnings: [...outputs.warnings, ...dtypeWarnings(recipe, stored), ...absentContributors(recipe, inputs)],
     model,
-    totals: totalsOf({ tensors: layout.tensors, shards: layout.shards, model }),
+    totals: totalsOf({ tensors: layout.tensors, shards: outputFiles(layout), model }),
     dtype: stored.size === 1 ? onlyDtype : undefined,
   };
 }

@@ -97,6 +97,16 @@ export type Combine =
   /** The step that a first and a second moment make: m / (sqrt(v) + tau). */
   | { readonly kind: 'adaptive'; readonly tau: number };
 
+/** LiNeS with alpha: auto. */
+export interface LinesFactor {
+  /** Of the whole merge. */
+  readonly inputs: number;
+  /** Added up to the last layer; `auto`: 1 - alpha. */
+  readonly beta: number | 'auto';
+  /** 0 in the first layer, 1 in the last; undefined outside of layers. */
+  readonly depth?: number | undefined;
+}
+
 export interface TensorProgram {
   /** Lanes of the arithmetic: 64 for F32 outputs, so that their one rounding is the last one; 32 for all others. */
   readonly precision: 32 | 64;
@@ -113,6 +123,8 @@ export interface TensorProgram {
   readonly lambda: number;
   /** The result is base + vector, not the vector itself. */
   readonly plusBase: boolean;
+  /** `lambda` is multiplied by a factor that is measured first (measure-lines.ts). */
+  readonly lines?: LinesFactor | undefined;
   /** Rules with one model for each task: what is kept of the merged vector for an input (task-masks.ts). */
   readonly taskMask?: TaskMask | undefined;
 }

@@ -20,6 +20,7 @@ function passesOf({ program, pending }: PlannedTensor): number {
   const { combine } = program;
   if (combine.kind === 'competition') passes += 4;
   if (combine.kind === 'unify') passes += 1;
+  if (program.lines !== undefined) passes += 1;
   if (combine.kind === 'energy' || combine.kind === 'column_slerp' || (combine.kind === 'consensus' && combine.zero === 'majority'))
     passes += 1;
   return passes;

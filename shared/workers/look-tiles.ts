@@ -108,7 +108,7 @@ export function startLooks(job: LookJob): UnitRunner {
     openIndex = index;
     const { piece, step } = shapeOf(next);
     vectors.open(next.task, Math.min(piece, next.task.count), step);
-    if (next.look.kind === 'sizes') special.combiner.open(next.task, step);
+    if (next.look.kind === 'sizes' || next.look.kind === 'norms') special.combiner.open(next.task, step);
     if (next.look.kind === 'gather' && next.look.ranges.length > gatheredLists) {
       gatheredLists = next.look.ranges.length;
       gathered.address = kernels.reserve(gatheredLists * UNIT_ELEMENTS * 4);

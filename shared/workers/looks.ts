@@ -41,7 +41,7 @@ type LookOf<K extends Look['kind']> = Extract<Look, { kind: K }>;
 
 /** Number of stages that are applied before the look. */
 export function stagesBefore(look: Look, task: TensorTask): number {
-  if (look.kind === 'divergence') return 0;
+  if (look.kind === 'divergence' || look.kind === 'norms') return 0;
   if (look.kind === 'energy' || look.kind === 'signs' || look.kind === 'columns' || look.kind === 'sizes')
     return task.program.stages.length;
   return look.kind === 'gram' ? 0 : look.stage;
@@ -222,6 +222,7 @@ export function observe(bench: Bench, block: Block, look: Look): void {
     case 'columns':
     case 'divergence':
     case 'sizes':
+    case 'norms':
       return observeSpecial(bench, block, look);
   }
 }

@@ -103,6 +103,8 @@ export type Look =
   | { readonly kind: 'gram'; readonly sumsAt: number; readonly pairs: boolean }
   /** For each unit and input the sum of magnitudes, and that of the merged vector where the input's mask is set. */
   | { readonly kind: 'sizes'; readonly sumsAt: number }
+  /** For each unit the sum of magnitudes of the sum of all vectors before any stage, and that of the merged vector. */
+  | { readonly kind: 'norms'; readonly sumsAt: number }
   /** For each group of rows the products of two inputs, column by column: a a, a b, b b. */
   | { readonly kind: 'columns'; readonly sumsAt: number }
   /** For each row the divergence of its softmax from the base's. */

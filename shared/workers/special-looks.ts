@@ -9,7 +9,7 @@ import type { Look, LookBuffers, ProgramStatistics, TensorTask } from './program
 import { createMaskMaker, type MaskMaker } from './task-masks.js';
 import type { Vectors } from './vectors.js';
 
-export type SpecialLook = Extract<Look, { kind: 'columns' | 'divergence' | 'sizes' }>;
+export type SpecialLook = Extract<Look, { kind: 'columns' | 'divergence' | 'sizes' | 'norms' }>;
 
 /** Elements: of a unit, which one thread does; of what is read at a time; of what is loaded at a time. Each a multiple of the next, but the last. */
 export interface LookShape {
@@ -23,7 +23,7 @@ export function specialShape(look: Look, { program, count }: Pick<TensorTask, 'p
   const { columns } = program;
   const piece = wholeRows(columns);
   if (look.kind === 'divergence') return { unit: piece, piece, step: columns };
-  if (look.kind === 'sizes') return combinedShape(program);
+  if (look.kind === 'sizes' || look.kind === 'norms') return combinedShape(program);
   if (look.kind !== 'columns') return undefined;
   return { unit: columns * rowsOfGroup(program, count), piece, step: blockRows(columns) };
 }
@@ -126,9 +126,28 @@ function sizes(parts: Parts, { task, unit, size }: Rows, sumsAt: number): void {
   });
 }
 
+/** Elements that a reduction reads: what lies behind the last one must be zero. */
+const wholeGroups = (count: number): number => Math.ceil(count / 8) * 8;
+
+/** Stages are applied here, after the vectors were added up as they came. */
+function norms({ vectors, buffers, special }: Parts, { task, unit, at, size }: Rows, sumsAt: number): void {
+  const { v, spare } = vectors;
+  v.clear(spare, wholeGroups(size) * v.sizeBytes);
+  for (const pointer of vectors.pointers) v.add(spare, pointer, size);
+  const before = vectors.sumAbs(spare, size);
+  task.program.stages.forEach((_, stage) => vectors.applyStage(stage, at, size));
+  special.combiner.combine(size);
+  const { result } = special.combiner;
+  v.clear(result + size * v.sizeBytes, (wholeGroups(size) - size) * v.sizeBytes);
+  const to = sumsAt + unit * 2;
+  buffers.sums[to] = (buffers.sums[to] ?? 0) + before;
+  buffers.sums[to + 1] = (buffers.sums[to + 1] ?? 0) + vectors.sumAbs(result, size);
+}
+
 export function observeSpecial(parts: Parts, rows: Rows, look: SpecialLook): void {
   if (look.kind === 'columns') return columns(parts, rows, look.sumsAt);
   if (look.kind === 'sizes') return sizes(parts, rows, look.sumsAt);
+  if (look.kind === 'norms') return norms(parts, rows, look.sumsAt);
   const { vectors, buffers } = parts;
   const { task, start, at, size } = rows;
   buffers.sums[look.sumsAt + (start + at) / task.program.columns] = vectors.v.softmaxDivergence(

@@ -42,7 +42,7 @@ describe('continuing a merge', () => {
     ['Localize-and-Stitch', 'merge_method: localize_and_stitch\nparameters: {sparsity: 0.3}'],
     ['EMR', 'merge_method: emr'],
     ['TALL', 'merge_method: tall'],
-    ['LiNeS, alpha: auto', 'merge_method: pcb\nrefine: {lines: {}}'],
+    ['LiNeS, alpha: auto', 'merge_method: pcb\nrefine: [lines]'],
   ])('%s: the same bytes', async (_name, recipe) => {
     const written = writeCase(root, { recipe, base: model(1), models: [2, 3, 4].map((seed) => ({ tensors: model(seed) })) });
     const { plan } = await planOffline({

@@ -149,6 +149,20 @@ describe('emr', () => {
     expect([...(await valuesOf(own, 'w')), ...(await valuesOf(own, 'b'))]).toEqual(Array<number>(12).fill(0));
   });
 
+  it('has the same masks row by row, where rows end within bytes', async () => {
+    const own: Model = { w: { dtype: 'F32', shape: [3001, 77], values: Array.from({ length: 3001 * 77 }, (_, index) => Math.sin(index)) } };
+    const zero: Model = { w: { dtype: 'F32', shape: [3001, 77], values: Array<number>(3001 * 77).fill(0) } };
+    const files = [];
+    for (const rule of ['merge_method: emr', 'rule: {transform: [{della: {density: 1, rescale: 1/p}}], combine: emr}']) {
+      const { outDir } = await merge(writeCase(root, { recipe: rule, base: zero, models: [{ tensors: own }, { tensors: zero }] }));
+      const { path, tensors } = await openTaskMasks(join(outDir, TASK_MASKS_FILE));
+      const { offset = 0, sizeBytes = 0 } = tensors.get('a/w') ?? {};
+      files.push(readFileSync(path).subarray(offset, offset + sizeBytes));
+    }
+    expect(files[0]?.length).toBe(Math.ceil((3001 * 77) / 8));
+    expect(files[1]?.equals(files[0] ?? Buffer.alloc(0))).toBe(true);
+  });
+
   it('knows its tasks by name', async () => {
     expect(taskNames(['models/alice', './x/alice/', 'C:\\m\\bob', 'a b/..', '/'])).toEqual(['alice', 'alice-2', 'bob', 'a_b', 'task']);
     const written = writeCase(root, {

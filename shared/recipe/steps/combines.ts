@@ -196,7 +196,7 @@ export const COMBINES: Readonly<Record<CombineStep, CombineDescription>> = {
   },
   pcb: {
     does: 'weighs each element by its own size and its agreement with the others',
-    formula: 'sum of s_i v_i / sum of s_i, s_i from magnitude within the row x tanh(v_i x sum of v_j), the top ratio of it',
+    formula: 'sum of s_i v_i / sum of s_i, s_i from magnitude within the model x tanh(v_i x sum of v_j), the top ratio of it',
     parameters: [number('ratio', 0.1, 'share of the elements kept of each contribution', { min: 0, max: 1 })],
     ...ofTaskVectors,
     secure: { works: false, why: 'the sum must be known before the scores are: two rounds of sums' },
