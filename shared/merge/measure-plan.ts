@@ -29,9 +29,9 @@ function measuringProgram(precision: 32 | 64, cast?: number): TensorProgram {
 /** The tensor as vectors to measure: all terms of its sum, or all inputs of its program. */
 function toMeasure(tensor: PlannedTensor, of: SumSpec['of']): PlannedTensor {
   const precision = tensor.dtype === 'F32' ? 64 : 32;
-  const { pending, program, base } = tensor;
+  const { pending, base } = tensor;
   if (pending === undefined) {
-    const full = program?.plusBase === true ? 'minusBase' : 'plain';
+    const full = tensor.program?.plusBase === true ? 'minusBase' : 'plain';
     const uses =
       of === 'weights' && base !== undefined ? tensor.uses.map((use) => ({ ...use, mode: valueMode(of, use.mode === full) })) : tensor.uses;
     return { ...tensor, program: measuringProgram(precision), uses };

@@ -39,7 +39,7 @@ export function nanCoefficients(norms: readonly number[], scale: number | 'm_hal
       fix: 'Leave this contribution out, or use `norm: finetuned`, or another weighting.',
     });
   }
-  const inverse = norms.map((norm) => 1 / (norm + 1e-12));
+  const inverse = norms.map((norm) => 1 / Math.max(norm, 1e-12));
   const all = sumOf(inverse);
   const factor = scale === 'm_half' ? norms.length / 2 : scale;
   return inverse.map((one) => (one / all) * factor);

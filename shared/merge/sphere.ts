@@ -69,7 +69,8 @@ export function multislerpCoefficients(gram: Gram, weights: readonly number[], e
   let mean: number[] = Array(n).fill(0);
   units.forEach((one, i) => (mean = combined(mean, 1, one, weights[i] ?? 0)));
   const meanLength = length(gram, mean);
-  if (meanLength < eps) {
+  // Lengths that cancel are known to about the square root of fp64's precision.
+  if (meanLength < Math.max(eps, 1e-7)) {
     // Without directions (unchanged tensors) there is nothing to turn.
     if (n === 2 || gram.every((_, i) => norm(gram, i) < eps)) return [...weights];
     throw new TributaryError('RECIPE_INVALID', {
@@ -107,7 +108,8 @@ export function karcherCoefficients(gram: Gram, maxIterations: number, tol: numb
     for (const one of units) {
       const cosine = Math.min(1, Math.max(-1, dot(gram, one, mean)));
       const theta = Math.acos(cosine);
-      if (theta < tol) continue;
+      // Opposite the mean there is no direction to go.
+      if (theta < tol || Math.PI - theta < 1e-7) continue;
       step = combined(step, 1, combined(one, 1, mean, -cosine), (alpha * theta) / Math.sin(theta));
     }
     const size = length(gram, step);

@@ -86,11 +86,12 @@ export function createRowDraw(kernels: Kernels): RowDraw {
         // Kernels work on whole groups of eight: a slab that ends between them is drawn in a place of its own.
         const slab = room('slab', columns * 8);
         for (let at = 0; at < count; at += columns) {
-          const bytes = kernels.bytes(rows + at * v.sizeBytes, columns * v.sizeBytes);
+          const from = rows + at * v.sizeBytes;
+          const slabBytes = columns * v.sizeBytes;
           v.zero(slab, columns);
-          kernels.bytes(slab, bytes.length).set(bytes);
+          kernels.bytes(slab, slabBytes).set(kernels.bytes(from, slabBytes));
           draw(v, stage, use, slab, element + at, columns);
-          kernels.bytes(rows + at * v.sizeBytes, bytes.length).set(kernels.bytes(slab, bytes.length));
+          kernels.bytes(from, slabBytes).set(kernels.bytes(slab, slabBytes));
         }
         v.maskOf(rows, count, bits);
         return bits;
