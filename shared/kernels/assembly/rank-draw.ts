@@ -17,7 +17,7 @@ const LONGEST_COUNTED: i32 = 65_535;
 const FEW: i32 = 4;
 /** Comparisons an element of the row may cost on average before the row is sorted. */
 const MOST_WORK: i32 = 24;
-/** For each leading byte two u16: ranks from the first on keep all its words, ranks below the second none. */
+/** For each leading byte that leaves something open two u16: ranks from the first on keep all its words, ranks below the second none. */
 const BORDERS = memory.data(1024, 16);
 /** The call in hand. `low`, `step` and `key..` as in `dellaBits`; the rest are places. */
 let low: f64 = 0;
@@ -50,12 +50,20 @@ let borderedColumns: i32 = 0;
   return bits;
 }
 
+/** The first leading byte that leaves something open: those below it keep whatever the rank. */
+function firstOpen(): i32 {
+  return max<i32>(0, min<i32>(255, <i32>floor(low * 256)));
+}
+
+/** The last one: those above it keep nothing. */
+function lastOpen(columns: i32): i32 {
+  return max<i32>(0, min<i32>(255, <i32>ceil((low + step * <f64>(columns - 1)) * 256) - 1));
+}
+
 /** Bits of the elements that their leading byte keeps whatever their rank, and of those that it leaves open. */
-function decideByBytes(count: i32, most: f64): void {
-  const sure = max<i32>(0, min<i32>(255, <i32>floor(low * 256)));
-  const last = max<i32>(0, min<i32>(255, <i32>ceil(most * 256) - 1));
-  const sureBytes = i8x16.splat(<u8>sure);
-  const lastBytes = i8x16.splat(<u8>last);
+function decideByBytes(count: i32, columns: i32): void {
+  const sureBytes = i8x16.splat(<u8>firstOpen());
+  const lastBytes = i8x16.splat(<u8>lastOpen(columns));
   let at: usize = 0;
   for (let i = 0; i < count; i += 16, at += 2) {
     const lead = v128.load(bytes + i);
@@ -76,7 +84,8 @@ function firstKeeping(least: f64, columns: i32): i32 {
 }
 
 function setBorders(columns: i32): void {
-  for (let byte = 0; byte < 256; byte++) {
+  const last = lastOpen(columns);
+  for (let byte = firstOpen(); byte <= last; byte++) {
     const least = <f64>byte * BYTE_UNIT;
     store<u16>(BORDERS + (byte << 2), <u16>firstKeeping(least + BYTE_SPAN, columns));
     store<u16>(BORDERS + (byte << 2), <u16>firstKeeping(least, columns), 2);
@@ -230,7 +239,7 @@ export function dellaBits(
   bytes = leadingBytes(scratch, count, first, keyLo, keyHi);
   open = scratch + ((<usize>count + 255) & ~63);
   const room = open + (((<usize>count >> 3) + 127) & ~63);
-  decideByBytes(count, low + step * <f64>(columns - 1));
+  decideByBytes(count, columns);
   if (columns <= SHORT_ROW) return shortRows(keys, rows, columns);
   if (columns != borderedColumns && columns <= LONGEST_COUNTED) setBorders(columns);
   for (let begin = 0; begin < count; begin += columns) {
