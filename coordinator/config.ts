@@ -22,6 +22,8 @@ const schema = z.strictObject({
   threads: z.int().min(1).max(256).default(Math.max(1, availableParallelism())),
   /** Parallel Write streams a client is told to use. */
   maxStreams: z.int().min(1).max(32).default(4),
+  /** How long after its deadline a round waits for uploads that were under way. */
+  graceSeconds: z.number().min(0).default(300),
   /** Bytes of disk never given to uploads. */
   reserveBytes: z
     .int()

@@ -1,5 +1,5 @@
 /** What happens by the clock: deadlines, giving up uploads nobody continues, freeing chunks nobody needs. */
-import { TributaryError, toTributaryError } from '../shared/errors/tributary-error.js';
+import { closeOverdueRounds } from './rounds/deadlines.js';
 import type { Services } from './services.js';
 import { collectGarbage } from './store/collect.js';
 
@@ -15,8 +15,9 @@ export function startMaintenance(services: Services): () => void {
       services.logger.error({ err: error }, 'maintenance failed');
     }
   };
+  const waiting = new Set<string>();
   const deadlines = setInterval(
-    guarded(() => closeOverdueRounds(services)),
+    guarded(() => closeOverdueRounds(services, waiting)),
     DEADLINES_EVERY_MS,
   );
   const expiry = setInterval(
@@ -35,26 +36,6 @@ export function startMaintenance(services: Services): () => void {
     clearInterval(deadlines);
     clearInterval(expiry);
   };
-}
-
-function closeOverdueRounds(services: Services): void {
-  for (const round of services.rounds.overdue()) {
-    const accepted = services.rounds.accepted(round.name).length;
-    if (accepted >= round.min_contributions) {
-      services.rounds.close(round.name, 'deadline_met');
-      services.logger.info({ round: round.name, accepted }, 'deadline passed; merging');
-      continue;
-    }
-    const error = new TributaryError('NO_CONTRIBUTIONS', {
-      what: 'The deadline passed before enough contributions were accepted',
-      where: `round ${round.name}`,
-      expected: `at least ${round.min_contributions}`,
-      got: `${accepted}`,
-      fix: 'Create another round.',
-    });
-    services.rounds.change(round.name, 'deadline_missed', { error: toTributaryError(error).toJSON() });
-    services.logger.warn({ round: round.name, accepted }, 'deadline missed');
-  }
 }
 
 function expireUploads(services: Services): void {

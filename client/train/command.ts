@@ -6,7 +6,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { EXIT_CODE } from '../../shared/errors/catalogue.js';
 import { toTributaryError } from '../../shared/errors/tributary-error.js';
 import { BACKEND_NAMES, type BackendName, openBackend } from './backend.js';
-import { DEMO_PLAN, taskArithmeticRecipe } from './demo-plan.js';
+import { DEMO_PLAN, taskArithmeticRecipe, WEIGHTED_SUMS } from './demo-plan.js';
 import { type HeldOutSplit, loadDigits } from './digits.js';
 import { DOMAINS, type Domain, parseDomain } from './domains.js';
 import { runExperiment } from './experiment.js';
@@ -73,10 +73,10 @@ function buildProgram(io: TrainIo): Command {
     .option('--seed <n>', "of the order of the images (default: the base's)", wholeNumber)
     .action((options: RunOptions & { base: string; domain: Domain; samples?: number }) => runFineTune(io, options));
   add('evaluate', 'Accuracy of a model on held-out images of the domains.')
-    .requiredOption('--model <dir>', 'model to evaluate')
+    .requiredOption('--model <dirs...>', 'model to evaluate, or several')
     .option('--domains <names>', 'comma-separated', domainList, [...DOMAINS])
     .addOption(new Option('--split <name>', 'which held-out images').choices(['test', 'validation']).default('test'))
-    .action((options: CommonOptions & { model: string; domains: Domain[]; split: HeldOutSplit }) => runEvaluate(io, options));
+    .action((options: CommonOptions & { model: string[]; domains: Domain[]; split: HeldOutSplit }) => runEvaluate(io, options));
   add('experiment', "Measure the demo's plan in one process: base, contributions and merges.")
     .option('--seed <n>', 'of everything', wholeNumber, DEMO_PLAN.seed)
     .addOption(new Option('--split <name>', 'which held-out images').choices(['test', 'validation']).default('test'))
@@ -133,17 +133,22 @@ async function finishTraining(
   );
 }
 
-async function runEvaluate(io: TrainIo, options: CommonOptions & { model: string; domains: Domain[]; split: HeldOutSplit }): Promise<void> {
-  const model = await readModel(options.model);
+/** One model gives one document, several a list of them. */
+async function runEvaluate(
+  io: TrainIo,
+  options: CommonOptions & { model: string[]; domains: Domain[]; split: HeldOutSplit },
+): Promise<void> {
+  const { domains, split } = options;
+  const models = [];
+  for (const folder of options.model) models.push({ name: folder, model: await readModel(folder) });
   const context = await openContext(io, options);
-  const evaluation = await evaluate(context, model, options.domains, options.split);
+  const rows = [];
+  for (const { name, model } of models) rows.push({ name, ...(await evaluate(context, model, domains, split)) });
   const { backend, version, reason } = context.backend;
-  print(
-    io,
-    options,
-    { model: options.model, split: options.split, ...evaluation, backend: { backend, version, reason } },
-    formatScoreTable({ domains: options.domains, rows: [{ name: options.model, ...evaluation }] }),
-  );
+  const documents = rows.map(({ name, ...evaluation }) => ({ model: name, split, ...evaluation }));
+  const about = { backend: { backend, version, reason } };
+  const [only, ...others] = documents;
+  print(io, options, others.length === 0 ? { ...only, ...about } : { models: documents, ...about }, formatScoreTable({ domains, rows }));
 }
 
 async function runExperimentCommand(
@@ -151,7 +156,7 @@ async function runExperimentCommand(
   options: CommonOptions & { seed: number; split: HeldOutSplit; lambdas?: number[] },
 ): Promise<void> {
   const context = await openContext(io, options);
-  const recipes = options.lambdas?.map(taskArithmeticRecipe) ?? DEMO_PLAN.recipes;
+  const recipes = options.lambdas?.map(taskArithmeticRecipe) ?? WEIGHTED_SUMS;
   const table = await runExperiment(context, { seed: options.seed, split: options.split, recipes });
   print(io, options, { seed: options.seed, ...table }, formatScoreTable(table));
 }

@@ -3,7 +3,7 @@
  * (and the lambda of task arithmetic, on the validation split) can be measured for any seed by one command.
  */
 
-import { DEMO_PLAN, type DemoRecipe } from './demo-plan.js';
+import { DEMO_PLAN, type WeightedSumRecipe } from './demo-plan.js';
 import type { HeldOutSplit } from './digits.js';
 import { DOMAINS } from './domains.js';
 import type { Network } from './network.js';
@@ -13,7 +13,7 @@ import { BASE_DEFAULTS, evaluate, FINE_TUNE_DEFAULTS, fineTune, type TrainContex
 export interface ExperimentOptions {
   readonly seed: number;
   readonly split: HeldOutSplit;
-  readonly recipes: readonly DemoRecipe[];
+  readonly recipes: readonly WeightedSumRecipe[];
 }
 
 /** @throws NON_FINITE, INTERRUPTED */

@@ -4,7 +4,7 @@
  */
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import type { Backend } from './backend.js';
-import { CLASS_COUNT, type Digits, type HeldOutSplit, prepareImages, splitDigits } from './digits.js';
+import { CLASS_COUNT, type Digits, type HeldOutSplit, type LabelledImages, prepareImages, splitDigits } from './digits.js';
 import { DOMAINS, type Domain, IMAGE_PIXELS } from './domains.js';
 import { countCorrect, type LearnResult, learn } from './learn.js';
 import { type DigitModel, newModel, type TrainingStage } from './model-folder.js';
@@ -113,6 +113,18 @@ export interface Evaluation {
   readonly worst: number;
 }
 
+/** Held-out images do not depend on the model; whoever evaluates many prepares them once. */
+const prepared = new WeakMap<Digits, Map<string, LabelledImages>>();
+
+function heldOutImages(digits: Digits, splitSeed: number, split: HeldOutSplit, domain: Domain): LabelledImages {
+  const known = prepared.get(digits) ?? new Map<string, LabelledImages>();
+  prepared.set(digits, known);
+  const key = `${splitSeed} ${split} ${domain}`;
+  const images = known.get(key) ?? prepareImages(digits, splitDigits(digits.count, splitSeed)[split], () => domain);
+  known.set(key, images);
+  return images;
+}
+
 /** Accuracy on held-out images, the same ones in every domain. @throws INTERRUPTED */
 export async function evaluate(
   context: TrainContext,
@@ -121,16 +133,11 @@ export async function evaluate(
   split: HeldOutSplit = 'test',
 ): Promise<Evaluation> {
   const { backend, digits, signal } = context;
-  const positions = splitDigits(digits.count, model.splitSeed)[split];
   const scores: DomainScore[] = [];
   for (const domain of domains) {
-    const correct = await countCorrect(
-      backend,
-      model.network,
-      prepareImages(digits, positions, () => domain),
-      signal,
-    );
-    scores.push({ domain, correct, images: positions.length, accuracy: correct / positions.length });
+    const images = heldOutImages(digits, model.splitSeed, split, domain);
+    const correct = await countCorrect(backend, model.network, images, signal);
+    scores.push({ domain, correct, images: images.count, accuracy: correct / images.count });
   }
   const accuracies = scores.map(({ accuracy }) => accuracy);
   const average = accuracies.reduce((sum, accuracy) => sum + accuracy, 0) / accuracies.length;

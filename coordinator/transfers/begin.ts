@@ -6,6 +6,7 @@ import { checkCompatibility } from '../../shared/merge/compatibility.js';
 import { type Artifact, decodeManifest, MAX_MANIFEST_BYTES, uniqueChunks } from '../../shared/transfer/artifact.js';
 import { toHex } from '../../shared/util/hex.js';
 import { contributorOf, requireOperator } from '../grpc/identity.js';
+import { requireBeforeDeadline } from '../rounds/deadlines.js';
 import type { Services } from '../services.js';
 import { checkBase } from './admission.js';
 import type { NewUpload, UploadRow } from './upload-store.js';
@@ -109,6 +110,7 @@ function openContribution(services: Services, header: BeginHeader, artifact: Art
     return { wanted, committed: services.uploads.create({ ...wanted, missing_bytes: 0 }, 'committed', accepted.id) };
   }
   const round = services.rounds.requireOpen(target.round);
+  requireBeforeDeadline(services, round, services.uploads.findOpen(wanted));
   const base = services.models.artifact(services.models.resolve(round.base_name).manifest_digest);
   try {
     checkBase(target.baseDigest, artifact, { name: round.base_name, digest: round.base_digest });

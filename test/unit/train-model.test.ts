@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openBackend } from '../../client/train/backend.js';
 import { runTrainCommand } from '../../client/train/command.js';
-import { DEMO_PLAN } from '../../client/train/demo-plan.js';
+import { DEMO_PLAN, taskArithmeticRecipe, WEIGHTED_SUMS } from '../../client/train/demo-plan.js';
 import { DOMAIN_IMAGES, loadDigits } from '../../client/train/digits.js';
 import { DOMAINS } from '../../client/train/domains.js';
 import { type DigitModel, newModel, readModel, type TrainingStage, writeModel } from '../../client/train/model-folder.js';
 import { initialNetwork } from '../../client/train/network.js';
 import { formatScoreTable, scoreFolders } from '../../client/train/score-table.js';
+import { countsOf } from '../../coordinator/rounds/rehearsal.js';
+import { parseRoundRecipe } from '../../coordinator/rounds/round-recipe.js';
 import { readSafetensorsFile } from '../../shared/formats/safetensors-file.js';
 
 const FOLDER = await mkdtemp(join(tmpdir(), 'tributary-train-'));
@@ -214,11 +216,20 @@ describe('the plan of the demo', () => {
     expect(DEMO_PLAN.contributors.map(({ domain }) => domain)).toEqual(DOMAINS);
     expect(new Set(samples).size).toBe(samples.length);
     for (const { domain, samples: count } of DEMO_PLAN.contributors) expect(count).toBeLessThanOrEqual(DOMAIN_IMAGES[domain]);
-    for (const { name, coefficients } of DEMO_PLAN.recipes.slice(0, 2)) {
+    for (const { name, coefficients } of WEIGHTED_SUMS) {
       expect(
         coefficients(samples).reduce((sum, value) => sum + value, 0),
         name,
       ).toBeCloseTo(1, 12);
     }
+  });
+
+  it('has recipes that a round takes, and bad contributions that every rule of the table can be tried on', () => {
+    const known = [...DEMO_PLAN.recipes, ...DEMO_PLAN.poison.recipes, taskArithmeticRecipe(0.35)];
+    for (const { name, yaml } of known) expect(parseRoundRecipe(yaml).recipe.method).toBe(name.split(' ')[0]);
+    for (const { yaml } of DEMO_PLAN.poison.recipes)
+      expect(countsOf(parseRoundRecipe(yaml).recipe).least).toBeLessThanOrEqual(DEMO_PLAN.contributors.length + 1);
+    expect(DEMO_PLAN.contributors.map(({ name }) => name)).toContain(DEMO_PLAN.poison.copies);
+    expect(DEMO_PLAN.poison.factors[0]).toBe(1);
   });
 });

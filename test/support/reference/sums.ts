@@ -28,6 +28,7 @@ export function fednovaShares(steps: readonly number[]): number[] {
 
 /** NAN (arXiv 2505.16148): inverse norms, normalised. A norm of zero counts as 1e-12. */
 export function nanShares(norms: readonly number[], scale: number | 'm_half' = 1): number[] {
+  if (norms.includes(0) && norms.some((one) => one > 0)) throw new Error('all weight would be on a vector without length');
   const inverse = norms.map((one) => 1 / Math.max(one, 1e-12));
   const factor = scale === 'm_half' ? norms.length / 2 : scale;
   return inverse.map((one) => (factor * one) / sum(inverse));
