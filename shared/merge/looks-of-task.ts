@@ -5,7 +5,15 @@
 
 import { unitElementsOf } from '../workers/look-tiles.js';
 import { HIGH_BINS, LOW_BINS, LOW_TABLES } from '../workers/looks.js';
-import { type Look, type ProgramStatistics, STATISTIC, type TensorTask, UNIT_INDEX_FIELDS } from '../workers/program-job.js';
+import {
+  type GatherRange,
+  type Look,
+  type ProgramStatistics,
+  STATISTIC,
+  type TensorTask,
+  UNIT_INDEX_FIELDS,
+} from '../workers/program-job.js';
+import { SELECTED } from '../workers/select-lists.js';
 import { type Band, type Stage, UNIT_ELEMENTS } from './program.js';
 import { roundTo } from './rounding.js';
 import {
@@ -13,7 +21,6 @@ import {
   type Border,
   bandBorders,
   borderFrom,
-  borderInList,
   borderInSorted,
   borderPositions,
   EMPTY_BAND,
@@ -160,7 +167,7 @@ interface Bracket {
 /** More of all elements than this share is not listed. */
 const LISTED_SHARE = 1 / 8;
 /** A sample's quantile is trusted within so many standard deviations, and a little for elements that are not independent. */
-const DEVIATIONS = 6;
+const DEVIATIONS = 5;
 const SLACK = 0.002;
 
 /** Magnitudes between which a border lies, by what a sample says; undefined when they are too many to list. */
@@ -212,50 +219,41 @@ function* findByListing(of: TaskStatistics, stage: number, open: readonly OpenBa
     end += indexSize + room;
     return { indexAt, listAt: indexAt + indexSize };
   });
-  const { keys } = yield {
-    room: { ...NO_ROOM, keys: end },
-    look: (at) => ({
-      kind: 'gather',
-      stage,
-      ranges: brackets.map(({ open: one, low, high, room }, index) => ({
-        use: open[one]?.use ?? 0,
-        low,
-        high,
-        room,
-        indexAt: at.keys + (places[index]?.indexAt ?? 0),
-        listAt: at.keys + (places[index]?.listAt ?? 0),
-      })),
-    }),
+  const rangesAt = (keysAt: number): (GatherRange & { position: number })[] =>
+    brackets.map(({ open: one, low, high, room, position }, index) => ({
+      use: open[one]?.use ?? 0,
+      low,
+      high,
+      room,
+      position,
+      indexAt: keysAt + (places[index]?.indexAt ?? 0),
+      listAt: keysAt + (places[index]?.listAt ?? 0),
+    }));
+  const gathered = yield { room: { ...NO_ROOM, keys: end }, look: (at) => ({ kind: 'gather', stage, ranges: rangesAt(at.keys) }) };
+  const { sums, keys: ties } = yield {
+    room: { ...NO_ROOM, sums: brackets.length * SELECTED.fields, keys: brackets.length * units },
+    look: (at) => ({ kind: 'select', stage, ranges: rangesAt(0), keys: gathered.keys, units, sumsAt: at.sums, tiesAt: at.keys }),
   };
-  const borders = brackets.map(({ position, low, high, room }, index) => {
-    const { indexAt = 0, listAt = 0 } = places[index] ?? {};
-    const listed = keys[indexAt] ?? 0;
-    let below = 0;
-    for (let unit = 0; unit < units; unit++) below += keys[indexAt + 1 + unit * UNIT_INDEX_FIELDS + 2] ?? 0;
-    if (listed > room || position < below || position >= below + listed) return undefined;
-    const border = borderInList(keys.subarray(listAt, listAt + listed), low, high, position - below);
-    return { ...border, below: border.below + below };
-  });
-  if (borders.some((border) => border === undefined)) return false;
+  const selected = (index: number, field: number): number => sums[index * SELECTED.fields + field] ?? 0;
+  if (brackets.some((_, index) => selected(index, SELECTED.found) === 0)) return false;
   open.forEach(({ use, band }, index) => {
     const own = (upper: boolean): number => brackets.findIndex((bracket) => bracket.open === index && bracket.upper === upper);
-    const found = bandBorders(band, borders[own(false)], borders[own(true)]);
+    const borderOf = (bracket: number): Border | undefined =>
+      bracket < 0
+        ? undefined
+        : {
+            key: selected(bracket, SELECTED.key),
+            below: selected(bracket, SELECTED.below),
+            equal: selected(bracket, SELECTED.equal),
+          };
+    const found = bandBorders(band, borderOf(own(false)), borderOf(own(true)));
     setBorders(of, stage, use, found);
     if (!found.splitsTies) return;
-    for (const [upper, key] of [
-      [false, found.low],
-      [true, found.high],
-    ] as const) {
-      const place = places[own(upper)];
-      if (place === undefined) continue;
-      for (let unit = 0; unit < units; unit++) {
-        const entry = place.indexAt + 1 + unit * UNIT_INDEX_FIELDS;
-        const from = place.listAt + (keys[entry] ?? 0);
-        let ties = 0;
-        const end = from + (keys[entry + 1] ?? 0);
-        for (let at = from; at < end; at++) if (keys[at] === key) ties += 1;
-        statistics.ties[task.tiesAt + ((stage * inputs + use) * units + unit) * 2 + (upper ? 1 : 0)] = ties;
-      }
+    for (const upper of [false, true]) {
+      const bracket = own(upper);
+      if (bracket < 0) continue;
+      const first = task.tiesAt + (stage * inputs + use) * units * 2 + (upper ? 1 : 0);
+      for (let unit = 0; unit < units; unit++) statistics.ties[first + unit * 2] = ties[bracket * units + unit] ?? 0;
       tiesToRunningSums(of, stage, use, upper ? 1 : 0);
     }
   });

@@ -1,6 +1,6 @@
 /** Carries out statistics passes: all tensors of a part ask for their next look, one job does them all, and so on until nobody asks. */
 import type { WasmModule } from '../kernels/web-assembly.js';
-import { unitElementsOf } from '../workers/look-tiles.js';
+import { unitsOf } from '../workers/look-tiles.js';
 import type { WorkerPool } from '../workers/pool.js';
 import type { LookTask, ProgramStatistics, TensorTask } from '../workers/program-job.js';
 import { CONTROL, type Finding } from '../workers/protocol.js';
@@ -63,7 +63,7 @@ export async function performLooks(
   let firstUnit = 0;
   for (const { task, request, room } of placed) {
     const look = request.look(room);
-    const units = Math.ceil(task.count / unitElementsOf(look, task));
+    const units = unitsOf(look, task);
     tasks.push({ task, look, firstUnit, units });
     firstUnit += units;
   }

@@ -8,10 +8,16 @@ import { type Bench, HIGH_BINS, LOW_BINS, LOW_TABLES, leaveGathered, observe, st
 import type { Look, LookTask, TensorTask } from './program-job.js';
 import { CONTROL, type Finding, type LookJob } from './protocol.js';
 import { createRowDraw, drawnElements } from './row-draw.js';
+import { selectInRange } from './select-lists.js';
 import { createSourceReader } from './source-reader.js';
 import { createSpecialBench, type LookShape, specialShape } from './special-looks.js';
 import { runUnits, type UnitRunner } from './units.js';
 import { createVectors } from './vectors.js';
+
+/** Units that a look takes. */
+export function unitsOf(look: Look, task: Pick<TensorTask, 'program' | 'count'>): number {
+  return look.kind === 'select' ? look.ranges.length : Math.ceil(task.count / unitElementsOf(look, task));
+}
 
 /** Elements of one unit of a look. Drawing by rank takes whole rows, as many as end at a whole byte of the mask. */
 export function unitElementsOf(look: Look, task: Pick<TensorTask, 'program' | 'count'>): number {
@@ -106,6 +112,7 @@ export function startLooks(job: LookJob): UnitRunner {
     flush();
     open = next;
     openIndex = index;
+    if (next.look.kind === 'select') return next;
     const { piece, step } = shapeOf(next);
     vectors.open(next.task, Math.min(piece, next.task.count), step);
     if (next.look.kind === 'sizes' || next.look.kind === 'norms') special.combiner.open(next.task, step);
@@ -124,6 +131,10 @@ export function startLooks(job: LookJob): UnitRunner {
 
   function perform(unit: number): boolean {
     const { task, look, firstUnit } = enter(indexOf(unit));
+    if (look.kind === 'select') {
+      selectInRange(look, unit - firstUnit, buffers);
+      return true;
+    }
     const { unit: size, piece, step } = shapeOf({ task, look });
     const start = (unit - firstUnit) * size;
     const bench: Bench = { vectors, rowDraw, statistics, buffers, special, tables, keyTable, gathered, bytes: kernels.bytes };

@@ -205,6 +205,8 @@ export function observe(bench: Bench, block: Block, look: Look): void {
       return low(bench, block, look);
     case 'gather':
       return gather(bench, block, look);
+    case 'select':
+      throw new Error('lists are looked at without vectors');
     case 'keys':
       return keys(bench, block, look);
     case 'ties':

@@ -89,6 +89,18 @@ export type Look =
     }
   /** Lists the magnitudes in some ranges and counts those below, for each unit. */
   | { readonly kind: 'gather'; readonly stage: number; readonly ranges: readonly GatherRange[] }
+  /** Finds a position in each of the lists; ties of each unit go to `tiesAt` in `keys` (select-lists.ts). A unit is a list. */
+  | {
+      readonly kind: 'select';
+      readonly stage: number;
+      readonly ranges: readonly (GatherRange & { readonly position: number })[];
+      /** What was gathered; `indexAt` and `listAt` are places in it. */
+      readonly keys: Uint32Array;
+      /** Of the tensor. */
+      readonly units: number;
+      readonly sumsAt: number;
+      readonly tiesAt: number;
+    }
   /** For small tensors: all magnitudes, in the order of the elements. */
   | { readonly kind: 'keys'; readonly stage: number; readonly keysAt: number }
   /** For each unit and input how many elements have the magnitude of the band's borders. */
