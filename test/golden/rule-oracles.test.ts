@@ -155,8 +155,4 @@ describe('the engine gives what the papers and paper sums give', () => {
     const worst = Math.max(...expected.map((value, index) => Math.abs((found[index] ?? Number.NaN) - value)));
     expect(worst, `${found.join(', ')} for ${expected.join(', ')}`).toBeLessThan(tolerance);
   });
-
-  // They give one model a task; held to emrModels and tallModels of the references once it is settled where an offline merge writes those.
-  it.todo('EMR');
-  it.todo('TALL');
 });
