@@ -3,9 +3,10 @@
  * ones. A round whose recipe could never be merged is refused when it is made, for the reason that the merge would have given.
  */
 import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
-import type { TensorMap } from '../../shared/formats/tensor.js';
+import type { StoredTensor, TensorMap } from '../../shared/formats/tensor.js';
 import { planMerge } from '../../shared/merge/plan.js';
-import { serverRuleOf } from '../../shared/merge/plan-server.js';
+import { planStep, serverRuleOf } from '../../shared/merge/plan-server.js';
+import { momentName } from '../../shared/merge/server-state.js';
 import type { MergeInput } from '../../shared/merge/types.js';
 import type { Recipe } from '../../shared/recipe/recipe.js';
 import type { ModelRow } from '../models/model-store.js';
@@ -54,6 +55,16 @@ export function leastContributions(recipe: Recipe, { quorum, minContributions }:
   return Math.max(least, minContributions);
 }
 
+function momentsLike(tensors: TensorMap): TensorMap {
+  const moments = new Map<string, StoredTensor>();
+  for (const tensor of tensors.values())
+    for (const moment of ['m', 'v'] as const) {
+      const name = momentName(moment, tensor.name);
+      moments.set(name, { ...tensor, name, dtype: 'F32' });
+    }
+  return moments;
+}
+
 /** @throws what the merge of `count` contributions would throw, whoever makes them */
 export function rehearse(services: Services, recipe: Recipe, base: ModelRow, count: number): void {
   const tensors: TensorMap = new Map(
@@ -75,7 +86,9 @@ export function rehearse(services: Services, recipe: Recipe, base: ModelRow, cou
         parameters: recipe.contributors.get(name)?.parameters,
       };
     });
-    planMerge({ recipe: serverRuleOf(recipe)?.delta ?? recipe, base: { name: base.name, tensors }, inputs, inRound: true });
+    const rule = serverRuleOf(recipe);
+    const planned = planMerge({ recipe: rule?.delta ?? recipe, base: { name: base.name, tensors }, inputs, inRound: true });
+    if (rule !== undefined) planStep({ rule, plan: planned }, tensors, momentsLike(tensors));
   };
   try {
     plan([]);

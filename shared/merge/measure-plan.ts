@@ -31,7 +31,7 @@ function toMeasure(tensor: PlannedTensor, of: SumSpec['of']): PlannedTensor {
   const precision = tensor.dtype === 'F32' ? 64 : 32;
   const { pending, base } = tensor;
   if (pending === undefined) {
-    const full = tensor.program?.plusBase === true ? 'minusBase' : 'plain';
+    const full = tensor.program?.plusBase === true || tensor.vectorOnly === true ? 'minusBase' : 'plain';
     const uses =
       of === 'weights' && base !== undefined ? tensor.uses.map((use) => ({ ...use, mode: valueMode(of, use.mode === full) })) : tensor.uses;
     return { ...tensor, program: measuringProgram(precision), uses };

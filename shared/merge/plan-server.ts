@@ -8,12 +8,13 @@
  *             base + server_lr m / (sqrt(v) + tau)                                          (Reddi et al., arXiv 2003.00295)
  * Moments begin at zero and are not corrected for it. Post steps in front of `server` are part of Delta, those behind it scale the step.
  */
+import { TributaryError } from '../errors/tributary-error.js';
 import { elementCount } from '../formats/safetensors-header.js';
 import { isMergeDType, type StoredTensor, type TensorMap } from '../formats/tensor.js';
 import { createParameterReader, type ParameterValues } from '../recipe/evaluate.js';
 import { layerPositions } from '../recipe/layers.js';
 import type { PostStep, Recipe } from '../recipe/recipe.js';
-import { lambdaOf } from './plan-model.js';
+import { lambdaOf, linesOf } from './plan-model.js';
 import { type Merged, planSum } from './plan-sum.js';
 import type { TensorProgram } from './program.js';
 import { MOMENTS, momentName, momentOf, type ServerOptimizer, type ServerState, stateMetadata } from './server-state.js';
@@ -130,6 +131,12 @@ export function planStep(request: ServerPlanRequest, base: TensorMap, moments: T
     if (!isStepped(tensor) || !isMergeDType(dtype) || from === undefined) return tensor;
     const { values, t } = read(name);
     const lambda = lambdaOf(rule.step, values, name, t, plan.inputNames.length);
+    if (linesOf(rule.step, values, name, t, plan.inputNames.length) !== undefined)
+      throw new TributaryError('RECIPE_INVALID', {
+        what: 'behind server there is no sum that alpha of lines could be measured of',
+        where: rule.step.fileName,
+        expected: 'alpha: a number, or lines in front of server',
+      });
     const rate = values.global('server_lr');
     const placed = { name, dtype, shape, shard, offset, sizeBytes, action };
     const m = momentOf(moments, 'm', tensor);

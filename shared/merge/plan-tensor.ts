@@ -34,7 +34,7 @@ export interface TensorRequest {
   readonly vectorOnly: boolean;
 }
 
-type Planned = Pick<PlannedTensor, 'uses' | 'base' | 'divisor' | 'lambda' | 'plusBase' | 'program' | 'pending'>;
+type Planned = Pick<PlannedTensor, 'uses' | 'base' | 'divisor' | 'lambda' | 'plusBase' | 'vectorOnly' | 'program' | 'pending'>;
 
 function termsOf({ sources, inputs }: TensorRequest, coefficient: (input: number, place: number) => number): SumTerm[] {
   return sources.map(({ input, tensor }, place) => ({
@@ -220,6 +220,7 @@ export function planTensor(request: TensorRequest): Planned {
     mode: valueMode(vectors, inputs[input]?.kind !== 'delta'),
     coefficient: 1,
   }));
-  const needsBase = program.plusBase || combine === 'nearswap' || uses.some((use) => use.mode !== 'plain');
-  return { uses, base: needsBase ? base : undefined, divisor: 1, lambda, plusBase: program.plusBase, program };
+  const { vectorOnly } = request;
+  const needsBase = program.plusBase || vectorOnly || combine === 'nearswap' || uses.some((use) => use.mode !== 'plain');
+  return { uses, base: needsBase ? base : undefined, divisor: 1, lambda, plusBase: program.plusBase, vectorOnly, program };
 }

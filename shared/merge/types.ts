@@ -58,6 +58,8 @@ export interface PlannedTensor {
   readonly divisor: number;
   readonly lambda: number;
   readonly plusBase: boolean;
+  /** The merged task vector itself, without the base. */
+  readonly vectorOnly?: boolean | undefined;
   /** Present when the rule is no weighted sum; `divisor`, `lambda` and `plusBase` then do not count. */
   readonly program?: TensorProgram | undefined;
   /** Where the masks of the uses go, of rules with one model for each task: number of the file behind the shards, bytes from its start. */

@@ -1,9 +1,10 @@
 /** Server optimisers over three rounds, against the formulas step by step (test/support/reference/server-optimizers.ts). */
 import { describe, expect, it } from 'vitest';
 import { randomFrom } from '../support/checkpoints.js';
+import { expectError } from '../support/expect-error.js';
 import { fedAdaptive, fedavgm } from '../support/reference/server-optimizers.js';
 import { combination, type Vector, zeros } from '../support/reference/vectors.js';
-import { type Numbers, playServerRound, type ServerOutcome } from '../support/server-rounds.js';
+import { type Numbers, playServerRound, playWithoutServer, type ServerOutcome } from '../support/server-rounds.js';
 import { tempDir } from '../support/temp-dir.js';
 
 const root = tempDir();
@@ -89,6 +90,68 @@ function roundTo(dtype: 'F32' | 'BF16', value: number): number {
   words[0] = ((words[0] ?? 0) + 0x7fff + (((words[0] ?? 0) >>> 16) & 1)) & 0xffff0000;
   return new Float32Array(words.buffer)[0] ?? 0;
 }
+
+describe('the first round of momentum with server_lr 1 is the rule itself', () => {
+  const count = 70_000;
+  const random = randomFrom(11);
+  const of = (value: () => number): Numbers => ({
+    'layers.0.weight': Array.from({ length: count }, () => Math.fround(value())),
+    'layers.1.weight': Array.from({ length: 300 }, () => Math.fround(value())),
+    norm: Array.from({ length: 16 }, () => Math.fround(value())),
+  });
+  const base = of(() => random() - 0.5);
+  const tuned = (): Numbers =>
+    Object.fromEntries(
+      Object.entries(base).map(([name, values]) => [name, values.map((value) => Math.fround(value + (random() - 0.45) * 0.2))]),
+    );
+  const contributions = [
+    { values: tuned(), samples: 10 },
+    { values: of(() => (random() - 0.4) * 0.2), samples: 30, kind: 'delta' as const },
+    { values: tuned(), samples: 20 },
+    { values: tuned(), samples: 5 },
+    { values: tuned(), samples: 15 },
+  ];
+  const deltas = contributions.map(({ samples }) => ({ values: of(() => (random() - 0.4) * 0.2), samples, kind: 'delta' as const }));
+
+  it.each([
+    ['samples', 'weighting: {samples: {}}, combine: {sum: {}}', ''],
+    ['steps and lambda', 'weighting: {steps: {}}, combine: {sum: {}}', '{scale: {lambda: 0.6}}, '],
+    ['one coefficient of zero', 'combine: {sum: {}}', '{scale: {lambda: 0}}, '],
+    ['nan', 'weighting: {nan: {}}, combine: {sum: {}}', ''],
+    ['nan by tensor', 'weighting: {nan: {per: tensor}}, combine: {sum: {}}', ''],
+    [
+      'nan in front of signs',
+      'transform: [{trim: {density: 0.4}}], weighting: {nan: {}}, combine: {sign_consensus: {normalize: true}}',
+      '',
+    ],
+    ['metagpt', 'weighting: {metagpt: {}}, combine: {sum: {}}', ''],
+    ['krum', 'combine: {krum: {byzantine: 1}}', ''],
+    ['geometric median', 'combine: {geometric_median: {}}', ''],
+    ['clipped', 'transform: [{clip: {rho: auto}}], combine: {sum: {}}', ''],
+    ['agreement', 'combine: {agreement: {rho: 0.5}}', '{scale: {lambda: 0.5}}, '],
+    ['dropped', 'transform: [{drop: {density: 0.5}}], combine: {sign_consensus: {}}', ''],
+    ['lines with alpha measured', 'transform: [{trim: {density: 0.4}}], combine: {sum: {}}', '{lines: {}}, '],
+  ])('%s', async (_name, steps, before) => {
+    for (const inputs of [contributions, deltas]) {
+      const round = { dtype: 'F32' as const, base, contributions: inputs };
+      const expected = await playWithoutServer(root, { ...round, recipe: `rule: {${steps}, post: [${before.slice(0, -2)}]}\n` });
+      const recipe = `rule: {${steps}, post: [${before}{server: {optimizer: momentum}}]}\n`;
+      const { model } = await playServerRound(root, { ...round, recipe, old: undefined });
+      for (const [name, values] of Object.entries(expected)) {
+        const worst = values.reduce((most, value, index) => Math.max(most, Math.abs(value - (model[name]?.[index] ?? Number.NaN))), 0);
+        expect(worst).toBeLessThan(3e-7);
+      }
+    }
+  });
+
+  it('refuses a measured alpha behind server', async () => {
+    const recipe = 'rule: {combine: {median: {}}, post: [{server: {}}, {lines: {}}]}\n';
+    const error = await expectError('RECIPE_INVALID', () =>
+      playServerRound(root, { dtype: 'F32', base, contributions, recipe, old: undefined }),
+    );
+    expect(error.message).toContain('in front of server');
+  });
+});
 
 describe('hand values', () => {
   const one = (value: number): Numbers => ({ w: [value] });

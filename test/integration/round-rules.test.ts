@@ -138,6 +138,12 @@ describe('what could never be merged is refused when the round is made', () => {
     ['krum with too small a quorum', 'merge_method: krum\nparameters: {byzantine: 1}\n', { quorum: 4 }, 'at least 5'],
     ['krum closing too early', 'merge_method: krum\nparameters: {byzantine: 1}\n', { quorum: 6, minContributions: 3 }, 'at least 5'],
     ['a trim that leaves nothing', 'merge_method: trimmed_mean\nparameters: {trim: 0.5}\n', { quorum: 4 }, 'less than half'],
+    [
+      'lines to be measured behind a server step',
+      'rule: {combine: {median: {}}, post: [{server: {}}, {lines: {}}]}\n',
+      {},
+      'in front of server',
+    ],
     ['nan by tensor before signs are elected', 'merge_method: ties\nweighting: {nan: {per: tensor}}\n', {}, 'per: model'],
   ])('%s', async (_label, recipe, size, words) => {
     const error = await expectError('RECIPE_INVALID', () => federation.createRound('', { base: 'tiny', recipe, ...size }));
