@@ -85,7 +85,9 @@ async function mergeWith(
 ): Promise<string> {
   const out = join(stage.dir, 'poison', `${recipe.name}-times${factor}`);
   const copied = teams.find(({ name }) => name === copies);
-  const models = [...teams.map(({ folder, samples }) => ({ folder, samples })), { folder: poison, samples: copied?.samples ?? 1 }];
+  const spoiled = { name: contributor, folder: poison, samples: copied?.samples ?? 1 };
+  // The order of a round is that of the names.
+  const models = [...teams, spoiled].sort((a, b) => (a.name < b.name ? -1 : 1));
   const lines = models.map(({ folder, samples }) => `  - {model: ${quoted(folder)}, samples: ${samples}}\n`).join('');
   writeFileSync(`${out}.yml`, `${recipe.yaml}base_model: ${quoted(base)}\nmodels:\n${lines}`);
   await stage.run('poison', ['merge', `${out}.yml`, '--out', out]);
