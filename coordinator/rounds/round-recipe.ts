@@ -28,13 +28,6 @@ export function parseRoundRecipe(text: string): RoundRecipe {
       fix: 'Remove it.',
     });
   }
-  if (recipe.description.perTask === true) {
-    throw new TributaryError('RECIPE_INVALID', {
-      what: `${recipe.method} gives one model for each contribution, and a round publishes one for all`,
-      where: recipe.fileName,
-      fix: 'Merge offline, or choose another rule.',
-    });
-  }
   for (const { name, scope, required, meaning } of recipe.description.parameters) {
     if (required !== true || scope === 'model' || recipe.parameters.has(name)) continue;
     throw new TributaryError('RECIPE_INVALID', {

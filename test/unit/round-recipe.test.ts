@@ -20,7 +20,6 @@ describe('a recipe of a round', () => {
     ['another tokenizer', 'merge_method: ties\ntokenizer_source: union', 'tokenizer'],
     ['a chat template', 'merge_method: ties\nchat_template: chatml', 'chat template'],
     ['krum without the number of liars', 'merge_method: krum', 'byzantine'],
-    ['one model for each contribution', 'merge_method: emr', 'one for all'],
   ])('refuses %s when the round is made', async (_label, text, words) => {
     expect((await expectError('RECIPE_INVALID', () => parseRoundRecipe(text))).message).toContain(words);
   });
