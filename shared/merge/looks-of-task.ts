@@ -3,7 +3,7 @@
  * writes what it learned where the next look and the last pass find it.
  */
 
-import { unitElementsOf } from '../workers/look-tiles.js';
+import { sampledElements, unitElementsOf } from '../workers/look-tiles.js';
 import { HIGH_BINS, LOW_BINS, LOW_TABLES } from '../workers/looks.js';
 import {
   type GatherRange,
@@ -21,6 +21,7 @@ import {
   type Border,
   bandBorders,
   borderFrom,
+  borderInList,
   borderInSorted,
   borderPositions,
   EMPTY_BAND,
@@ -170,21 +171,97 @@ const LISTED_SHARE = 1 / 8;
 const DEVIATIONS = 5;
 const SLACK = 0.002;
 
-/** Magnitudes between which a border lies, by what a sample says; undefined when they are too many to list. */
-function bracketOf(
-  counts: Uint32Array,
-  sampled: number,
-  count: number,
-  position: number,
-): Pick<Bracket, 'low' | 'high' | 'room'> | undefined {
+/** Sample positions around a border's, and where they fall among the upper halves. */
+interface SampledBorder {
+  readonly low: Place;
+  readonly high: Place;
+  readonly lowPosition: number;
+  readonly highPosition: number;
+  readonly sampled: number;
+}
+
+function sampledBorder(counts: Uint32Array, count: number, position: number): SampledBorder {
+  const sampled = sampledElements(count);
   const share = position / count;
   const margin = DEVIATIONS * Math.sqrt((share * (1 - share)) / sampled) + SLACK;
-  const at = (quantile: number): Place => placeOf(counts, Math.min(sampled - 1, Math.max(0, Math.floor(quantile * sampled))));
-  const first = at(share - margin);
-  const last = at(share + margin);
-  const inside = (last.below + last.inBin - first.below) / sampled;
+  const at = (quantile: number): number => Math.min(sampled - 1, Math.max(0, Math.floor(quantile * sampled)));
+  const [lowPosition, highPosition] = [at(share - margin), at(share + margin)];
+  return { low: placeOf(counts, lowPosition), high: placeOf(counts, highPosition), lowPosition, highPosition, sampled };
+}
+
+/** Magnitudes between which a border lies, by what a sample says; undefined when they are too many to list. */
+function bracketOf({ low, high, sampled }: SampledBorder, count: number): Pick<Bracket, 'low' | 'high' | 'room'> | undefined {
+  const inside = (high.below + high.inBin - low.below) / sampled;
   if (inside > LISTED_SHARE) return undefined;
-  return { low: first.bin * 65_536, high: last.bin * 65_536 + 65_535, room: Math.ceil((inside * 1.25 + SLACK) * count) + 4096 };
+  return { low: low.bin * 65_536, high: high.bin * 65_536 + 65_535, room: Math.ceil((inside * 1.25 + SLACK) * count) + 4096 };
+}
+
+/**
+ * The same by all bits of the sample's magnitudes: where few magnitudes are shared by many elements (differences of 16-bit numbers), the bracket
+ * is often one of them, which is counted without being listed.
+ * @param keys of the sample, those from the bin of `low` to that of `high`
+ */
+function narrowBracket(
+  { low, high, lowPosition, highPosition, sampled }: SampledBorder,
+  count: number,
+  keys: Uint32Array,
+): Pick<Bracket, 'low' | 'high' | 'room'> | undefined {
+  const at = (position: number): Border => borderInList(keys, low.bin * 65_536, high.bin * 65_536 + 65_535, position - low.below);
+  const [first, last] = [at(lowPosition), at(highPosition)];
+  if (first.key === last.key) return { low: first.key, high: first.key, room: 0 };
+  const inside = (last.below + last.equal - first.below) / sampled;
+  if (inside > LISTED_SHARE) return undefined;
+  return { low: first.key, high: last.key, room: Math.ceil((inside * 1.25 + SLACK) * count) + 4096 };
+}
+
+/** Brackets of all borders; undefined when one has too many magnitudes in it. */
+function* findBrackets(
+  of: TaskStatistics,
+  stage: number,
+  open: readonly OpenBand[],
+): Generator<LookRequest, Bracket[] | undefined, LookResult> {
+  const { count, uses } = of.task;
+  const samples = yield* countHigh(uses.length, stage, true);
+  const wanted = open.flatMap(({ use, lower, upper }, index) =>
+    [
+      { position: lower, isUpper: false },
+      { position: upper, isUpper: true },
+    ].flatMap(({ position, isUpper }) => {
+      const counts = samples[use];
+      if (position === undefined || counts === undefined) return [];
+      const border = sampledBorder(counts, count, position);
+      return [{ use, open: index, upper: isUpper, position, border, coarse: bracketOf(border, count) }];
+    }),
+  );
+  const crowded = wanted.filter(({ coarse }) => coarse === undefined);
+  const lists = new Map<(typeof wanted)[number], Uint32Array>();
+  if (crowded.length > 0) {
+    const indexSize = 1 + Math.ceil(count / UNIT_ELEMENTS) * UNIT_INDEX_FIELDS;
+    const room = sampledElements(count);
+    const { keys } = yield {
+      room: { ...NO_ROOM, keys: crowded.length * (indexSize + room) },
+      look: (at) => ({
+        kind: 'gather',
+        stage,
+        sampled: true,
+        ranges: crowded.map(({ use, border: { low, high } }, index) => {
+          const indexAt = at.keys + index * (indexSize + room);
+          return { use, low: low.bin * 65_536, high: high.bin * 65_536 + 65_535, indexAt, listAt: indexAt + indexSize, room };
+        }),
+      }),
+    };
+    crowded.forEach((one, index) => {
+      const indexAt = index * (indexSize + room);
+      lists.set(one, keys.subarray(indexAt + indexSize, indexAt + indexSize + (keys[indexAt] ?? 0)));
+    });
+  }
+  const brackets: Bracket[] = [];
+  for (const one of wanted) {
+    const bracket = one.coarse ?? narrowBracket(one.border, count, lists.get(one) ?? new Uint32Array());
+    if (bracket === undefined) return undefined;
+    brackets.push({ open: one.open, upper: one.upper, position: one.position, ...bracket });
+  }
+  return brackets;
 }
 
 /**
@@ -193,25 +270,10 @@ function bracketOf(
  */
 function* findByListing(of: TaskStatistics, stage: number, open: readonly OpenBand[]): Generator<LookRequest, boolean, LookResult> {
   const { task, statistics } = of;
-  const { count } = task;
   const inputs = task.uses.length;
-  const units = Math.ceil(count / UNIT_ELEMENTS);
-  const samples = yield* countHigh(inputs, stage, true);
-  const brackets: Bracket[] = [];
-  for (const [index, { use, lower, upper }] of open.entries()) {
-    const counts = samples[use];
-    if (counts === undefined) return false;
-    const sampled = counts.reduce((sum, one) => sum + one, 0);
-    for (const [position, isUpper] of [
-      [lower, false],
-      [upper, true],
-    ] as const) {
-      if (position === undefined) continue;
-      const bracket = bracketOf(counts, sampled, count, position);
-      if (bracket === undefined) return false;
-      brackets.push({ open: index, upper: isUpper, position, ...bracket });
-    }
-  }
+  const units = Math.ceil(task.count / UNIT_ELEMENTS);
+  const brackets = yield* findBrackets(of, stage, open);
+  if (brackets === undefined) return false;
   const indexSize = 1 + units * UNIT_INDEX_FIELDS;
   let end = 0;
   const places = brackets.map(({ room }) => {

@@ -47,10 +47,17 @@ function shapeOf({ look, task }: Pick<LookTask, 'look' | 'task'>): LookShape {
 const SAMPLED_PIECES = 4;
 const SAMPLED_ELEMENTS = 512;
 
+/** Elements of a sample of a tensor. */
+export function sampledElements(count: number): number {
+  let sampled = 0;
+  for (let at = 0; at < count; at += UNIT_ELEMENTS / SAMPLED_PIECES) sampled += Math.min(SAMPLED_ELEMENTS, count - at);
+  return sampled;
+}
+
 /** What is read of a unit. */
 function piecesOf(look: Look, start: number, count: number, piece: number): [from: number, length: number][] {
   const pieces: [number, number][] = [];
-  if (look.kind !== 'high' || look.sampled !== true) {
+  if ((look.kind !== 'high' && look.kind !== 'gather') || look.sampled !== true) {
     for (let at = 0; at < count; at += piece) pieces.push([start + at, Math.min(piece, count - at)]);
     return pieces;
   }

@@ -87,8 +87,8 @@ export type Look =
       readonly highs: readonly (readonly number[])[];
       readonly scores?: true;
     }
-  /** Lists the magnitudes in some ranges and counts those below, for each unit. */
-  | { readonly kind: 'gather'; readonly stage: number; readonly ranges: readonly GatherRange[] }
+  /** Lists the magnitudes in some ranges and counts those below, for each unit: of all elements, or of a sample of every unit. */
+  | { readonly kind: 'gather'; readonly stage: number; readonly ranges: readonly GatherRange[]; readonly sampled?: boolean }
   /** Finds a position in each of the lists; ties of each unit go to `tiesAt` in `keys` (select-lists.ts). A unit is a list. */
   | {
       readonly kind: 'select';

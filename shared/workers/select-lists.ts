@@ -15,8 +15,13 @@ export function selectInRange(look: Extract<Look, { kind: 'select' }>, index: nu
   const listed = keys[indexAt] ?? 0;
   let below = 0;
   for (let unit = 0; unit < units; unit++) below += keys[indexAt + 1 + unit * UNIT_INDEX_FIELDS + 2] ?? 0;
-  if (listed > room || position < below || position >= below + listed) return;
-  const border = borderInList(keys.subarray(listAt, listAt + listed), low, high, position - below);
+  if (position < below || position >= below + listed) return;
+  // One magnitude alone was counted, not listed.
+  const alone = low === high;
+  if (!alone && listed > room) return;
+  const border = alone
+    ? { key: low, below: 0, equal: listed }
+    : borderInList(keys.subarray(listAt, listAt + listed), low, high, position - below);
   buffers.sums[at + SELECTED.found] = 1;
   buffers.sums[at + SELECTED.key] = border.key;
   buffers.sums[at + SELECTED.below] = border.below + below;
@@ -24,8 +29,8 @@ export function selectInRange(look: Extract<Look, { kind: 'select' }>, index: nu
   for (let unit = 0; unit < units; unit++) {
     const entry = indexAt + 1 + unit * UNIT_INDEX_FIELDS;
     const from = listAt + (keys[entry] ?? 0);
-    const end = from + (keys[entry + 1] ?? 0);
-    let ties = 0;
+    const end = alone ? from : from + (keys[entry + 1] ?? 0);
+    let ties = alone ? (keys[entry + 1] ?? 0) : 0;
     for (let i = from; i < end; i++) if (keys[i] === border.key) ties += 1;
     buffers.keys[look.tiesAt + index * units + unit] = ties;
   }
