@@ -160,6 +160,12 @@ interface Bracket {
   readonly open: number;
   readonly upper: boolean;
   readonly position: number;
+  /** Ascending, without a gap between them. */
+  readonly parts: readonly BracketPart[];
+}
+
+/** Magnitudes [low, high]; one alone is counted, several are listed, at most `room`. */
+interface BracketPart {
   readonly low: number;
   readonly high: number;
   readonly room: number;
@@ -190,28 +196,35 @@ function sampledBorder(counts: Uint32Array, count: number, position: number): Sa
 }
 
 /** Magnitudes between which a border lies, by what a sample says; undefined when they are too many to list. */
-function bracketOf({ low, high, sampled }: SampledBorder, count: number): Pick<Bracket, 'low' | 'high' | 'room'> | undefined {
+function bracketOf({ low, high, sampled }: SampledBorder, count: number): BracketPart[] | undefined {
   const inside = (high.below + high.inBin - low.below) / sampled;
-  if (inside > LISTED_SHARE) return undefined;
-  return { low: low.bin * 65_536, high: high.bin * 65_536 + 65_535, room: Math.ceil((inside * 1.25 + SLACK) * count) + 4096 };
+  return inside > LISTED_SHARE ? undefined : [listedPart(low.bin * 65_536, high.bin * 65_536 + 65_535, inside, count)];
 }
 
+const listedPart = (low: number, high: number, share: number, count: number): BracketPart => ({
+  low,
+  high,
+  room: Math.ceil((share * 1.25 + SLACK) * count) + 4096,
+});
+const countedPart = (key: number): BracketPart => ({ low: key, high: key, room: 0 });
+
 /**
- * The same by all bits of the sample's magnitudes: where few magnitudes are shared by many elements (differences of 16-bit numbers), the bracket
- * is often one of them, which is counted without being listed.
+ * The same by all bits of the sample's magnitudes: where few magnitudes are shared by many elements (differences of 16-bit numbers), the bracket's
+ * ends are counted without being listed.
  * @param keys of the sample, those from the bin of `low` to that of `high`
  */
 function narrowBracket(
   { low, high, lowPosition, highPosition, sampled }: SampledBorder,
   count: number,
   keys: Uint32Array,
-): Pick<Bracket, 'low' | 'high' | 'room'> | undefined {
+): BracketPart[] | undefined {
   const at = (position: number): Border => borderInList(keys, low.bin * 65_536, high.bin * 65_536 + 65_535, position - low.below);
   const [first, last] = [at(lowPosition), at(highPosition)];
-  if (first.key === last.key) return { low: first.key, high: first.key, room: 0 };
-  const inside = (last.below + last.equal - first.below) / sampled;
-  if (inside > LISTED_SHARE) return undefined;
-  return { low: first.key, high: last.key, room: Math.ceil((inside * 1.25 + SLACK) * count) + 4096 };
+  if (first.key === last.key) return [countedPart(first.key)];
+  const between = (last.below - first.below - first.equal) / sampled;
+  if (between > LISTED_SHARE) return undefined;
+  const gap = last.key - first.key > 1 ? [listedPart(first.key + 1, last.key - 1, between, count)] : [];
+  return [countedPart(first.key), ...gap, countedPart(last.key)];
 }
 
 /** Brackets of all borders; undefined when one has too many magnitudes in it. */
@@ -257,9 +270,9 @@ function* findBrackets(
   }
   const brackets: Bracket[] = [];
   for (const one of wanted) {
-    const bracket = one.coarse ?? narrowBracket(one.border, count, lists.get(one) ?? new Uint32Array());
-    if (bracket === undefined) return undefined;
-    brackets.push({ open: one.open, upper: one.upper, position: one.position, ...bracket });
+    const parts = one.coarse ?? narrowBracket(one.border, count, lists.get(one) ?? new Uint32Array());
+    if (parts === undefined) return undefined;
+    brackets.push({ open: one.open, upper: one.upper, position: one.position, parts });
   }
   return brackets;
 }
@@ -276,25 +289,20 @@ function* findByListing(of: TaskStatistics, stage: number, open: readonly OpenBa
   if (brackets === undefined) return false;
   const indexSize = 1 + units * UNIT_INDEX_FIELDS;
   let end = 0;
-  const places = brackets.map(({ room }) => {
-    const indexAt = end;
-    end += indexSize + room;
-    return { indexAt, listAt: indexAt + indexSize };
-  });
-  const rangesAt = (keysAt: number): (GatherRange & { position: number })[] =>
-    brackets.map(({ open: one, low, high, room, position }, index) => ({
-      use: open[one]?.use ?? 0,
-      low,
-      high,
-      room,
-      position,
-      indexAt: keysAt + (places[index]?.indexAt ?? 0),
-      listAt: keysAt + (places[index]?.listAt ?? 0),
-    }));
+  const placed = brackets.map(({ open: one, position, parts }) => ({
+    position,
+    ranges: parts.map(({ low, high, room }): GatherRange => {
+      const indexAt = end;
+      end += indexSize + room;
+      return { use: open[one]?.use ?? 0, low, high, room, indexAt, listAt: indexAt + indexSize };
+    }),
+  }));
+  const rangesAt = (keysAt: number): GatherRange[] =>
+    placed.flatMap(({ ranges }) => ranges.map((range) => ({ ...range, indexAt: range.indexAt + keysAt, listAt: range.listAt + keysAt })));
   const gathered = yield { room: { ...NO_ROOM, keys: end }, look: (at) => ({ kind: 'gather', stage, ranges: rangesAt(at.keys) }) };
   const { sums, keys: ties } = yield {
     room: { ...NO_ROOM, sums: brackets.length * SELECTED.fields, keys: brackets.length * units },
-    look: (at) => ({ kind: 'select', stage, ranges: rangesAt(0), keys: gathered.keys, units, sumsAt: at.sums, tiesAt: at.keys }),
+    look: (at) => ({ kind: 'select', stage, borders: placed, keys: gathered.keys, units, sumsAt: at.sums, tiesAt: at.keys }),
   };
   const selected = (index: number, field: number): number => sums[index * SELECTED.fields + field] ?? 0;
   if (brackets.some((_, index) => selected(index, SELECTED.found) === 0)) return false;

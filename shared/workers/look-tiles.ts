@@ -8,7 +8,7 @@ import { type Bench, HIGH_BINS, LOW_BINS, LOW_TABLES, leaveGathered, observe, st
 import type { Look, LookTask, TensorTask } from './program-job.js';
 import { CONTROL, type Finding, type LookJob } from './protocol.js';
 import { createRowDraw, drawnElements } from './row-draw.js';
-import { selectInRange } from './select-lists.js';
+import { selectBorder } from './select-lists.js';
 import { createSourceReader } from './source-reader.js';
 import { createSpecialBench, type LookShape, specialShape } from './special-looks.js';
 import { runUnits, type UnitRunner } from './units.js';
@@ -16,7 +16,7 @@ import { createVectors } from './vectors.js';
 
 /** Units that a look takes. */
 export function unitsOf(look: Look, task: Pick<TensorTask, 'program' | 'count'>): number {
-  return look.kind === 'select' ? look.ranges.length : Math.ceil(task.count / unitElementsOf(look, task));
+  return look.kind === 'select' ? look.borders.length : Math.ceil(task.count / unitElementsOf(look, task));
 }
 
 /** Elements of one unit of a look. Drawing by rank takes whole rows, as many as end at a whole byte of the mask. */
@@ -139,7 +139,7 @@ export function startLooks(job: LookJob): UnitRunner {
   function perform(unit: number): boolean {
     const { task, look, firstUnit } = enter(indexOf(unit));
     if (look.kind === 'select') {
-      selectInRange(look, unit - firstUnit, buffers);
+      selectBorder(look, unit - firstUnit, buffers);
       return true;
     }
     const { unit: size, piece, step } = shapeOf({ task, look });

@@ -89,11 +89,12 @@ export type Look =
     }
   /** Lists the magnitudes in some ranges and counts those below, for each unit: of all elements, or of a sample of every unit. */
   | { readonly kind: 'gather'; readonly stage: number; readonly ranges: readonly GatherRange[]; readonly sampled?: boolean }
-  /** Finds a position in each of the lists; ties of each unit go to `tiesAt` in `keys` (select-lists.ts). A unit is a list. */
+  /** Finds positions in what was gathered; ties of each unit go to `tiesAt` in `keys` (select-lists.ts). A unit is a border. */
   | {
       readonly kind: 'select';
       readonly stage: number;
-      readonly ranges: readonly (GatherRange & { readonly position: number })[];
+      /** Ranges ascend, without a gap between them. */
+      readonly borders: readonly { readonly position: number; readonly ranges: readonly GatherRange[] }[];
       /** What was gathered; `indexAt` and `listAt` are places in it. */
       readonly keys: Uint32Array;
       /** Of the tensor. */
