@@ -43,25 +43,30 @@ function shapeOf({ look, task }: Pick<LookTask, 'look' | 'task'>): LookShape {
   return specialShape(look, task) ?? { unit, piece: unit, step: stepOf({ look, task }) };
 }
 
-/** Stretches of a unit that a sample is taken of, and elements of each. */
-const SAMPLED_PIECES = 4;
+/** A sample takes so many elements of each stretch of so many, at a place of its own in each: what repeats with a tensor's rows must not bias it. */
+const SAMPLED_STRETCH = 16_384;
 const SAMPLED_ELEMENTS = 512;
 
 /** Elements of a sample of a tensor. */
 export function sampledElements(count: number): number {
-  let sampled = 0;
-  for (let at = 0; at < count; at += UNIT_ELEMENTS / SAMPLED_PIECES) sampled += Math.min(SAMPLED_ELEMENTS, count - at);
-  return sampled;
+  const rest = count % SAMPLED_STRETCH;
+  return Math.floor(count / SAMPLED_STRETCH) * SAMPLED_ELEMENTS + Math.min(SAMPLED_ELEMENTS, rest);
 }
 
-/** What is read of a unit. */
+/** What is read of a unit; all of it, or its part of a sample. */
 function piecesOf(look: Look, start: number, count: number, piece: number): [from: number, length: number][] {
   const pieces: [number, number][] = [];
   if ((look.kind !== 'high' && look.kind !== 'gather') || look.sampled !== true) {
     for (let at = 0; at < count; at += piece) pieces.push([start + at, Math.min(piece, count - at)]);
     return pieces;
   }
-  for (let at = 0; at < count; at += UNIT_ELEMENTS / SAMPLED_PIECES) pieces.push([start + at, Math.min(SAMPLED_ELEMENTS, count - at)]);
+  for (let at = 0; at < count; at += SAMPLED_STRETCH) {
+    const length = Math.min(SAMPLED_STRETCH, count - at);
+    const sampled = Math.min(SAMPLED_ELEMENTS, length);
+    const hash = Math.imul((start + at) / SAMPLED_STRETCH + 1, 0x9e3779b1) ^ 0x85ebca6b;
+    const shift = ((Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> 8) % (length - sampled + 1)) & ~7;
+    pieces.push([start + at + shift, sampled]);
+  }
   return pieces;
 }
 
