@@ -173,6 +173,8 @@ interface BracketPart {
 
 /** More of all elements than this share is not listed. */
 const LISTED_SHARE = 1 / 8;
+/** From this share on it pays to look at the sample more closely: listing costs more than counting. */
+const CROWDED_SHARE = 0.04;
 /** A sample's quantile is trusted within so many standard deviations, and a little for elements that are not independent. */
 const DEVIATIONS = 5;
 const SLACK = 0.002;
@@ -198,7 +200,7 @@ function sampledBorder(counts: Uint32Array, count: number, position: number): Sa
 /** Magnitudes between which a border lies, by what a sample says; undefined when they are too many to list. */
 function bracketOf({ low, high, sampled }: SampledBorder, count: number): BracketPart[] | undefined {
   const inside = (high.below + high.inBin - low.below) / sampled;
-  return inside > LISTED_SHARE ? undefined : [listedPart(low.bin * 65_536, high.bin * 65_536 + 65_535, inside, count)];
+  return inside > CROWDED_SHARE ? undefined : [listedPart(low.bin * 65_536, high.bin * 65_536 + 65_535, inside, count)];
 }
 
 const listedPart = (low: number, high: number, share: number, count: number): BracketPart => ({
