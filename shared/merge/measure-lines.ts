@@ -5,7 +5,7 @@
 import { unitElementsOf } from '../workers/look-tiles.js';
 import type { TensorTask } from '../workers/program-job.js';
 import type { Finding } from '../workers/protocol.js';
-import { NO_ROOM, total } from './looks-of-task.js';
+import { NO_ROOM, total } from './look-requests.js';
 import type { LinesFactor, TensorProgram } from './program.js';
 import { type LookEnvironment, type LookSources, performLooks, placeRequests } from './run-looks.js';
 

@@ -4,7 +4,8 @@
  */
 import { STATISTIC, type TensorTask } from '../workers/program-job.js';
 import type { Finding } from '../workers/protocol.js';
-import { findBorders, type LookRequest, type LookResult, NO_ROOM, numberIndex } from './looks-of-task.js';
+import { findBorders } from './find-bands.js';
+import { type LookRequest, type LookResult, NO_ROOM, numberIndex } from './look-requests.js';
 import { UNIT_ELEMENTS } from './program.js';
 import { type LookEnvironment, type LookSources, performLooks, placeRequests } from './run-looks.js';
 import { borderPositions, EMPTY_BAND } from './selection.js';

@@ -5,7 +5,7 @@ import type { WorkerPool } from '../workers/pool.js';
 import type { LookTask, ProgramStatistics, TensorTask } from '../workers/program-job.js';
 import { CONTROL, type Finding } from '../workers/protocol.js';
 import type { SourceTable } from '../workers/source-table.js';
-import { type LookRequest, type LookResult, type LookRoom, type Looks, NO_ROOM } from './looks-of-task.js';
+import { type LookRequest, type LookResult, type LookRoom, type Looks, NO_ROOM } from './look-requests.js';
 
 export interface LookEnvironment {
   readonly pool: WorkerPool;

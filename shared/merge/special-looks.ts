@@ -2,16 +2,9 @@
 
 import { HIGH_BINS, LOW_BINS, LOW_TABLES } from '../workers/looks.js';
 import { STATISTIC } from '../workers/program-job.js';
-import {
-  type LookRequest,
-  type LookResult,
-  type Looks,
-  looksOf,
-  NO_ROOM,
-  numberIndex,
-  SORTED_UP_TO,
-  type TaskStatistics,
-} from './looks-of-task.js';
+import { SORTED_UP_TO } from './find-bands.js';
+import { type LookRequest, type LookResult, type Looks, NO_ROOM, numberIndex, type TaskStatistics } from './look-requests.js';
+import { looksOf } from './looks-of-task.js';
 import { COLUMN_PRODUCTS, extrasAt, rowsOf, rowsOfGroup } from './program-numbers.js';
 import { borderFrom, placeOf } from './selection.js';
 import { nuslerpCoefficients } from './sphere.js';
