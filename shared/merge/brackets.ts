@@ -2,8 +2,8 @@
  * Between which magnitudes a border lies, by what a sample of the tensor says. A bracket may turn out wrong, for elements are not independent; whoever
  * uses it counts what is in it and what is below, and so finds out.
  */
+import { HIGH_TABLE_ENTRIES } from '../kernels/block-functions.js';
 import { sampledElements } from '../workers/look-tiles.js';
-import { HIGH_BINS } from '../workers/looks.js';
 import { UNIT_INDEX_FIELDS } from '../workers/program-job.js';
 import { type LookRequest, type LookResult, NO_ROOM, type TaskStatistics } from './look-requests.js';
 import { type Band, UNIT_ELEMENTS } from './program.js';
@@ -20,10 +20,10 @@ export interface OpenBand {
 /** Counts of the upper halves of magnitudes, a table an input: of all elements, or of a sample. */
 export function* countHigh(inputs: number, stage: number, sampled: boolean): Generator<LookRequest, readonly Uint32Array[], LookResult> {
   const { tables } = yield {
-    room: { ...NO_ROOM, tables: HIGH_BINS * inputs },
+    room: { ...NO_ROOM, tables: HIGH_TABLE_ENTRIES * inputs },
     look: (at) => ({ kind: 'high', stage, tables: at.tables, sampled }),
   };
-  return Array.from({ length: inputs }, (_, use) => tables.subarray(use * HIGH_BINS, (use + 1) * HIGH_BINS));
+  return Array.from({ length: inputs }, (_, use) => tables.subarray(use * HIGH_TABLE_ENTRIES, (use + 1) * HIGH_TABLE_ENTRIES));
 }
 
 export interface Bracket {

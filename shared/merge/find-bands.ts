@@ -2,11 +2,12 @@
  * Finds the borders of bands in the order of magnitudes: sorted at once in small tensors, listed within brackets in large ones, counted by halves of the
  * magnitudes' bits where brackets fail. Exact in every case, and ties are known unit by unit.
  */
-import { LOW_BINS, LOW_TABLES } from '../workers/looks.js';
-import { type GatherRange, STATISTIC, UNIT_INDEX_FIELDS } from '../workers/program-job.js';
+import { LOW_TABLE_ENTRIES } from '../kernels/block-functions.js';
+import { LOW_TABLES } from '../workers/looks.js';
+import { type GatherRange, numberIndex, STATISTIC, UNIT_INDEX_FIELDS } from '../workers/program-job.js';
 import { SELECTED } from '../workers/select-lists.js';
 import { countHigh, findBrackets, type OpenBand } from './brackets.js';
-import { type LookRequest, type LookResult, type Looks, NO_ROOM, numberIndex, type TaskStatistics } from './look-requests.js';
+import { type LookRequest, type LookResult, type Looks, NO_ROOM, type TaskStatistics } from './look-requests.js';
 import { type Band, UNIT_ELEMENTS } from './program.js';
 import {
   type BandBorders,
@@ -16,7 +17,6 @@ import {
   borderInSorted,
   borderPositions,
   EMPTY_BAND,
-  type Place,
   placeOf,
 } from './selection.js';
 
@@ -55,13 +55,6 @@ export function* findBands(of: TaskStatistics, stage: number, bands: readonly (B
   yield* findByCounting(of, stage, open);
 }
 
-interface FoundPlaces {
-  /** For each open band the places of its borders in the upper halves. */
-  readonly places: readonly (readonly { readonly position: number; readonly place: Place }[])[];
-  /** For each input the upper halves of interest: none, one or two. */
-  readonly highs: readonly (readonly number[])[];
-}
-
 /** One table of upper halves an input, then one of lower halves for each border: for any number of tensors together. */
 export function* findBorders(inputs: number, stage: number, open: readonly OpenBand[]): Generator<LookRequest, BandBorders[], LookResult> {
   const counts = yield* countHigh(inputs, stage, false);
@@ -72,15 +65,14 @@ export function* findBorders(inputs: number, stage: number, open: readonly OpenB
   open.forEach(({ use }, index) => {
     highs[use] = [...new Set(places[index]?.map(({ place }) => place.bin))];
   });
-  const found: FoundPlaces = { places, highs };
   const low = yield {
-    room: { ...NO_ROOM, tables: LOW_TABLES * LOW_BINS * inputs },
-    look: (at) => ({ kind: 'low', stage, tables: at.tables, highs: found.highs }),
+    room: { ...NO_ROOM, tables: LOW_TABLES * LOW_TABLE_ENTRIES * inputs },
+    look: (at) => ({ kind: 'low', stage, tables: at.tables, highs }),
   };
   return open.map(({ use, band, lower, upper }, index) => {
-    const borders = (found.places[index] ?? []).map(({ position, place }) => {
-      const table = (use * LOW_TABLES + (found.highs[use] ?? []).indexOf(place.bin)) * LOW_BINS;
-      return borderFrom(place, low.tables.subarray(table, table + LOW_BINS), position);
+    const borders = (places[index] ?? []).map(({ position, place }) => {
+      const table = (use * LOW_TABLES + (highs[use] ?? []).indexOf(place.bin)) * LOW_TABLE_ENTRIES;
+      return borderFrom(place, low.tables.subarray(table, table + LOW_TABLE_ENTRIES), position);
     });
     return bandBorders(band, lower === undefined ? undefined : borders[0], upper === undefined ? undefined : borders.at(-1));
   });

@@ -1,5 +1,5 @@
 /** What a generator of looks asks for and gets: room in the shared buffers of a pass, and what the pass left there. */
-import { type Look, type ProgramStatistics, STATISTIC, type TensorTask } from '../workers/program-job.js';
+import type { Look, ProgramStatistics, TensorTask } from '../workers/program-job.js';
 
 /** Places in the shared buffers of a pass. */
 export interface LookRoom {
@@ -28,11 +28,6 @@ export const NO_ROOM: LookRoom = { tables: 0, sums: 0, keys: 0 };
 export interface TaskStatistics {
   readonly task: TensorTask;
   readonly statistics: ProgramStatistics;
-}
-
-/** Index in `numbers` of a stage's statistic for an input; the stage after the last is the combination. */
-export function numberIndex({ numbersAt, uses }: TensorTask, stage: number, use: number, field: number): number {
-  return numbersAt + (stage * uses.length + use) * STATISTIC.fields + field;
 }
 
 /** Sums over units, in the order of the units: `step` numbers each. */

@@ -3,11 +3,12 @@
  * writes what it learned where the next look and the last pass find it.
  */
 
+import { LOW_TABLE_ENTRIES } from '../kernels/block-functions.js';
 import { unitElementsOf } from '../workers/look-tiles.js';
-import { LOW_BINS, LOW_TABLES } from '../workers/looks.js';
-import { STATISTIC } from '../workers/program-job.js';
+import { LOW_TABLES } from '../workers/looks.js';
+import { numberIndex, STATISTIC } from '../workers/program-job.js';
 import { findBands, findByCounting, SORTED_UP_TO, setBorders } from './find-bands.js';
-import { type Looks, NO_ROOM, numberIndex, type TaskStatistics, total } from './look-requests.js';
+import { type Looks, NO_ROOM, type TaskStatistics, total } from './look-requests.js';
 import { type Band, type Stage, UNIT_ELEMENTS } from './program.js';
 import { roundTo } from './rounding.js';
 import { bandBorders, borderInSorted, borderPositions, EMPTY_BAND } from './selection.js';
@@ -69,7 +70,7 @@ function* findVarying(of: TaskStatistics, stage: number, topk: number): Looks {
     return;
   }
   const { tables } = yield {
-    room: { ...NO_ROOM, tables: LOW_TABLES * LOW_BINS * uses.length },
+    room: { ...NO_ROOM, tables: LOW_TABLES * LOW_TABLE_ENTRIES * uses.length },
     look: (at) => ({ kind: 'low', stage, tables: at.tables, highs: [[0]] }),
   };
   const zeros = tables[0] ?? 0;

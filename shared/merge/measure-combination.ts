@@ -1,11 +1,13 @@
 /** Statistics over all tensors together that the combination needs, once those of all stages are known. */
+
 import { TributaryError } from '../errors/tributary-error.js';
 import { COMPETITION } from '../workers/competition.js';
 import { unitElementsOf } from '../workers/look-tiles.js';
 import type { TensorTask } from '../workers/program-job.js';
+import { numberIndex } from '../workers/program-job.js';
 import type { Finding } from '../workers/protocol.js';
 import { findBorders } from './find-bands.js';
-import { type LookRequest, type LookResult, NO_ROOM, numberIndex, total } from './look-requests.js';
+import { type LookRequest, type LookResult, NO_ROOM, total } from './look-requests.js';
 import { performShared } from './measure-model.js';
 import type { Combine } from './program.js';
 import { type LookEnvironment, type LookSources, performLooks, placeRequests } from './run-looks.js';

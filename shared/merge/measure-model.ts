@@ -2,10 +2,10 @@
  * Statistics over all tensors together, before anything is merged: products of whole task vectors, magnitudes in the order of the whole
  * model, signs. One pass each, memory for counts only.
  */
-import { STATISTIC, type TensorTask } from '../workers/program-job.js';
+import { numberIndex, STATISTIC, type TensorTask } from '../workers/program-job.js';
 import type { Finding } from '../workers/protocol.js';
-import { findBorders } from './find-bands.js';
-import { type LookRequest, type LookResult, NO_ROOM, numberIndex } from './look-requests.js';
+import { findBorders, setBorders } from './find-bands.js';
+import { type LookRequest, type LookResult, NO_ROOM } from './look-requests.js';
 import { UNIT_ELEMENTS } from './program.js';
 import { type LookEnvironment, type LookSources, performLooks, placeRequests } from './run-looks.js';
 import { borderPositions, EMPTY_BAND } from './selection.js';
@@ -96,9 +96,7 @@ export async function measureModelStages(
   for (const [stage, one] of first.program.stages.entries()) {
     if (one.kind !== 'band' || one.scope !== 'model') continue;
     const set = (use: number, borders: typeof EMPTY_BAND): void => {
-      for (const task of tasks)
-        for (const field of ['low', 'lowFrom', 'lowTo', 'high', 'highTo'] as const)
-          numbers[numberIndex(task, stage, use, STATISTIC[field])] = borders[field];
+      for (const task of tasks) setBorders({ task, statistics: sources.statistics }, stage, use, borders);
     };
     const open = one.bands.flatMap((band, use) => (band === undefined ? [] : [{ use, band, ...borderPositions(band, count) }]));
     for (const { use, band } of open) if (band.from >= band.to) set(use, EMPTY_BAND);

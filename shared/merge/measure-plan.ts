@@ -157,17 +157,18 @@ export async function solveTensors(
     tensor.pending === undefined ? [] : [{ tensor, pending: tensor.pending, index }],
   );
   if (chosen.length === 0) return { findings: [], tensors };
+  const pairs = chosen.some(({ pending }) => pending.rule?.kind !== 'nan');
   const { findings, products } = await measure(
     environment,
     chosen.map(({ tensor }) => tensor),
     chosen.map(({ index }) => firstTiles[index] ?? 0),
     (tensor) => tensor.pending?.measures ?? tensor.pending?.spec.of ?? 'weights',
-    true,
+    pairs,
   );
   if (findings.length > 0) return { findings, tensors };
   const solved = [...tensors];
   chosen.forEach(({ tensor, pending, index }, at) => {
-    const gram = toGram(products[at] ?? [], pending.spec.terms.length, true);
+    const gram = toGram(products[at] ?? [], pending.spec.terms.length, pairs);
     const spec =
       pending.rule === undefined
         ? pending.spec

@@ -4,7 +4,8 @@
  */
 
 import { elementCount } from '../formats/safetensors-header.js';
-import { HIGH_BINS, LOW_BINS, LOW_TABLES } from '../workers/looks.js';
+import { HIGH_TABLE_ENTRIES, LOW_TABLE_ENTRIES } from '../kernels/block-functions.js';
+import { LOW_TABLES } from '../workers/looks.js';
 import { statisticsRoom } from './compile-job.js';
 import { isModelWideCombine } from './measure-combination.js';
 import { extraSums } from './program-numbers.js';
@@ -34,7 +35,10 @@ function statisticsBytes(tensor: PlannedTensor): number {
   const sums = extraSums(program, elementCount(tensor.shape) ?? 0);
   const { numbers, ties, bits } = statisticsRoom(tensor);
   return (
-    (numbers + sums) * 8 + ties * 4 + bits + (counts && tensor.sizeBytes > 8192 ? uses.length * (HIGH_BINS + LOW_TABLES * LOW_BINS) * 4 : 0)
+    (numbers + sums) * 8 +
+    ties * 4 +
+    bits +
+    (counts && tensor.sizeBytes > 8192 ? uses.length * (HIGH_TABLE_ENTRIES + LOW_TABLES * LOW_TABLE_ENTRIES) * 4 : 0)
   );
 }
 

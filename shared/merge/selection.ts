@@ -3,7 +3,8 @@
  * halves of all magnitudes are counted, then the lower halves of those that share the border's upper half.
  * A magnitude is the bit pattern of |x| as fp32: 31 bits that order like the numbers.
  */
-import { ALL_TIES, NO_HIGH, NO_LOW } from '../workers/program-job.js';
+import { NO_LOWER_BOUND, NO_UPPER_BOUND } from '../kernels/block-functions.js';
+import { ALL_TIES } from '../workers/program-job.js';
 import type { Band } from './program.js';
 
 /** Bins of one round of borderInList. */
@@ -80,7 +81,7 @@ export interface BandBorders {
   readonly splitsTies: boolean;
 }
 
-export const EMPTY_BAND: BandBorders = { low: NO_HIGH, lowFrom: 0, lowTo: 0, high: NO_HIGH, highTo: 0, splitsTies: false };
+export const EMPTY_BAND: BandBorders = { low: NO_UPPER_BOUND, lowFrom: 0, lowTo: 0, high: NO_UPPER_BOUND, highTo: 0, splitsTies: false };
 
 /** The positions whose magnitudes a band needs to know. */
 export function borderPositions(band: Band, count: number): { lower?: number; upper?: number } {
@@ -100,5 +101,5 @@ export function bandBorders(band: Band, lower: Border | undefined, upper: Border
   }
   const highTo = upper === undefined ? 0 : band.to - upper.below;
   if (upper !== undefined && highTo > 0) splitsTies = true;
-  return { low: lower?.key ?? NO_LOW, lowFrom, lowTo, high: upper?.key ?? NO_HIGH, highTo, splitsTies };
+  return { low: lower?.key ?? NO_LOWER_BOUND, lowFrom, lowTo, high: upper?.key ?? NO_UPPER_BOUND, highTo, splitsTies };
 }

@@ -1,9 +1,10 @@
 /** Statistics of rules that go by rows or columns: quantiles of importance, angles of columns. */
 
-import { HIGH_BINS, LOW_BINS, LOW_TABLES } from '../workers/looks.js';
-import { STATISTIC } from '../workers/program-job.js';
+import { HIGH_TABLE_ENTRIES, LOW_TABLE_ENTRIES } from '../kernels/block-functions.js';
+import { LOW_TABLES } from '../workers/looks.js';
+import { numberIndex, STATISTIC } from '../workers/program-job.js';
 import { SORTED_UP_TO } from './find-bands.js';
-import { type LookRequest, type LookResult, type Looks, NO_ROOM, numberIndex, type TaskStatistics } from './look-requests.js';
+import { type LookRequest, type LookResult, type Looks, NO_ROOM, type TaskStatistics } from './look-requests.js';
 import { looksOf } from './looks-of-task.js';
 import { COLUMN_PRODUCTS, extrasAt, rowsOf, rowsOfGroup } from './program-numbers.js';
 import { borderFrom, placeOf } from './selection.js';
@@ -34,17 +35,17 @@ function* magnitudesAt(count: number, stage: number, positions: readonly number[
     const sorted = keys.slice().sort();
     return positions.map((position) => valueOfKey(sorted[position] ?? 0));
   }
-  const { tables } = yield { room: { ...NO_ROOM, tables: HIGH_BINS }, look: (at) => ({ kind: 'high', stage, tables: at.tables }) };
+  const { tables } = yield { room: { ...NO_ROOM, tables: HIGH_TABLE_ENTRIES }, look: (at) => ({ kind: 'high', stage, tables: at.tables }) };
   const places = positions.map((position) => placeOf(tables, position));
   const bins = [...new Set(places.map(({ bin }) => bin))];
   const found = new Map<number, Uint32Array>();
   for (let from = 0; from < bins.length; from += LOW_TABLES) {
     const some = bins.slice(from, from + LOW_TABLES);
     const low = yield {
-      room: { ...NO_ROOM, tables: LOW_TABLES * LOW_BINS },
+      room: { ...NO_ROOM, tables: LOW_TABLES * LOW_TABLE_ENTRIES },
       look: (at) => ({ kind: 'low', stage, tables: at.tables, highs: [some] }),
     };
-    some.forEach((bin, index) => found.set(bin, low.tables.slice(index * LOW_BINS, (index + 1) * LOW_BINS)));
+    some.forEach((bin, index) => found.set(bin, low.tables.slice(index * LOW_TABLE_ENTRIES, (index + 1) * LOW_TABLE_ENTRIES)));
   }
   return places.map((place, index) => valueOfKey(borderFrom(place, found.get(place.bin) ?? [], positions[index] ?? 0).key));
 }

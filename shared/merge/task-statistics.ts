@@ -1,14 +1,15 @@
 /** The shared arrays that statistics of programs live in between passes. */
-import { ALL_TIES, NO_HIGH, NO_LOW, type ProgramStatistics, STATISTIC } from '../workers/program-job.js';
+import { NO_LOWER_BOUND, NO_UPPER_BOUND } from '../kernels/block-functions.js';
+import { ALL_TIES, type ProgramStatistics, STATISTIC } from '../workers/program-job.js';
 import type { StatisticsRoom } from './compile-job.js';
 
 /** Bands that keep everything, factors of 1. */
 export function emptyStatistics({ numbers, ties, bits }: StatisticsRoom): ProgramStatistics {
   const shared = new Float64Array(new SharedArrayBuffer(numbers * 8));
   for (let at = 0; at < numbers; at += STATISTIC.fields) {
-    shared[at + STATISTIC.low] = NO_LOW;
+    shared[at + STATISTIC.low] = NO_LOWER_BOUND;
     shared[at + STATISTIC.lowTo] = ALL_TIES;
-    shared[at + STATISTIC.high] = NO_HIGH;
+    shared[at + STATISTIC.high] = NO_UPPER_BOUND;
     shared[at + STATISTIC.factor] = 1;
   }
   return {

@@ -1,17 +1,12 @@
 /** The last step of a program: one vector made of all inputs' vectors, a block (or a row) at a time. */
+import { CONSENSUS } from '../kernels/block-functions.js';
 import type { Kernels } from '../kernels/kernels.js';
 import { BLOCK_ELEMENTS, type Combine } from '../merge/program.js';
 import { nuslerpCoefficients, stockRatio } from '../merge/sphere.js';
 import { createColumnTurn } from './column-turn.js';
 import { createCompetition } from './competition.js';
-import { type ProgramStatistics, STATISTIC, type TensorTask } from './program-job.js';
+import { numberIndex, type ProgramStatistics, STATISTIC, type TensorTask } from './program-job.js';
 import type { Vectors } from './vectors.js';
-
-/** Flags of the `consensus` kernel. */
-const ELECT_UNWEIGHTED = 1;
-const ZERO_BY_MAJORITY = 2;
-const COUNT = 4;
-const NORMALIZE = 8;
 
 export interface Combiner {
   /** Address of the result. */
@@ -33,8 +28,8 @@ export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: P
   let weights: readonly number[] = [];
   let majority = 1;
 
-  const factorOf = ({ numbersAt, program, uses }: TensorTask, use: number): number =>
-    statistics.numbers[numbersAt + (program.stages.length * uses.length + use) * STATISTIC.fields + STATISTIC.factor] ?? 0;
+  const factorOf = (of: TensorTask, use: number): number =>
+    statistics.numbers[numberIndex(of, of.program.stages.length, use, STATISTIC.factor)] ?? 0;
 
   function weightsOf(next: TensorTask): readonly number[] {
     const { combine } = next.program;
@@ -69,10 +64,10 @@ export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: P
 
   function consensus(one: Extract<Combine, { kind: 'consensus' }>, n: number, rounding: number, count: number): void {
     const flags =
-      (one.weighted ? 0 : ELECT_UNWEIGHTED) |
-      (one.zero === 'majority' ? ZERO_BY_MAJORITY : 0) |
-      (one.divide === 'count' ? COUNT : 0) |
-      (one.divide === 'no' ? 0 : NORMALIZE);
+      (one.weighted ? 0 : CONSENSUS.electUnweighted) |
+      (one.zero === 'majority' ? CONSENSUS.zeroByMajority : 0) |
+      (one.divide === 'count' ? CONSENSUS.count : 0) |
+      (one.divide === 'no' ? 0 : CONSENSUS.normalize);
     vectors.v.consensus(vectors.pointerList, weightList, n, result, count, flags, rounding, 0, majority);
   }
 
@@ -88,7 +83,17 @@ export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: P
       case 'consensus':
         return consensus(how, n, rounding, count);
       case 'energy':
-        return v.consensus(pointerList, weightList, n, result, count, ELECT_UNWEIGHTED | NORMALIZE, rounding, how.floor, 1);
+        return v.consensus(
+          pointerList,
+          weightList,
+          n,
+          result,
+          count,
+          CONSENSUS.electUnweighted | CONSENSUS.normalize,
+          rounding,
+          how.floor,
+          1,
+        );
       case 'agreement':
         return v.agreement(pointerList, n, result, count, how.rho, how.mean ? 1 : 0);
       case 'sorted':
@@ -112,7 +117,7 @@ export function createCombiner(kernels: Kernels, vectors: Vectors, statistics: P
         return v.nearswap(base, pointers[0] ?? 0, result, count, how.t);
       case 'second_moment': {
         const [delta = 0, moment] = pointers;
-        v.clear(result, (count * program.precision) / 8);
+        v.zero(result, count);
         if (moment !== undefined) v.add(result, moment, count);
         return v.secondMoment(result, delta, how.beta2, how.yogi ? 1 : 0, count);
       }

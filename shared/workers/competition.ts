@@ -5,7 +5,7 @@
  */
 import type { Kernels } from '../kernels/kernels.js';
 import { BLOCK_ELEMENTS } from '../merge/program.js';
-import { type ProgramStatistics, STATISTIC, type TensorTask } from './program-job.js';
+import { numberIndex, type ProgramStatistics, STATISTIC, type TensorTask } from './program-job.js';
 import type { Vectors } from './vectors.js';
 
 /** Where the statistics of an input's competition stand, among those of the combination. */
@@ -36,8 +36,8 @@ export function createCompetition(kernels: Kernels, vectors: Vectors, { numbers 
     return program.precision === 64 ? new Float64Array(buffer, byteOffset, count) : new Float32Array(buffer, byteOffset, count);
   }
 
-  const numberOf = ({ numbersAt, program, uses }: TensorTask, use: number, field: number): number =>
-    numbers[numbersAt + (program.stages.length * uses.length + use) * STATISTIC.fields + field] ?? 0;
+  const numberOf = (task: TensorTask, use: number, field: number): number =>
+    numbers[numberIndex(task, task.program.stages.length, use, field)] ?? 0;
 
   function limitsOf(task: TensorTask, use: number) {
     const smallest = numberOf(task, use, COMPETITION.smallest);

@@ -2,9 +2,10 @@
  * Statistics passes over tensors that have a program, in a worker thread: take the next unit, load its vectors with the stages that come before,
  * count or sum. Counts are whole numbers and sums are kept unit by unit, so which thread takes which unit changes nothing.
  */
+import { HIGH_TABLE_ENTRIES, LOW_TABLE_ENTRIES } from '../kernels/block-functions.js';
 import { instantiateKernels } from '../kernels/kernels.js';
 import { BLOCK_ELEMENTS, UNIT_ELEMENTS } from '../merge/program.js';
-import { type Bench, HIGH_BINS, LOW_BINS, LOW_TABLES, leaveGathered, observe, stagesBefore } from './looks.js';
+import { type Bench, LOW_TABLES, leaveGathered, observe, stagesBefore } from './looks.js';
 import type { Look, LookTask, TensorTask } from './program-job.js';
 import { CONTROL, type Finding, type LookJob } from './protocol.js';
 import { createRowDraw, drawnElements } from './row-draw.js';
@@ -35,7 +36,7 @@ function stepOf({ look, task }: Pick<LookTask, 'look' | 'task'>): number {
 /** Numbers that a thread counts for each input before it adds them to the shared ones. */
 export function tableLength(look: Look): number {
   if (look.kind !== 'high' && look.kind !== 'low') return 0;
-  return (look.kind === 'high' ? HIGH_BINS : LOW_TABLES * LOW_BINS) * (look.scores === true ? 2 : 1);
+  return (look.kind === 'high' ? HIGH_TABLE_ENTRIES : LOW_TABLES * LOW_TABLE_ENTRIES) * (look.scores === true ? 2 : 1);
 }
 
 function shapeOf({ look, task }: Pick<LookTask, 'look' | 'task'>): LookShape {

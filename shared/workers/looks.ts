@@ -1,4 +1,5 @@
 /** What each kind of look does with one block of a tensor's vectors. Counts go into this thread's tables, sums and ties into shared arrays. */
+import { HIGH_TABLE_ENTRIES, LOW_TABLE_ENTRIES } from '../kernels/block-functions.js';
 import { UNIT_ELEMENTS } from '../merge/program.js';
 import { weighImportance } from './importance.js';
 import { type Look, type LookBuffers, type ProgramStatistics, STATISTIC, type TensorTask, UNIT_INDEX_FIELDS } from './program-job.js';
@@ -6,8 +7,6 @@ import type { RowDraw } from './row-draw.js';
 import { observeSpecial, type SpecialBench } from './special-looks.js';
 import type { Vectors } from './vectors.js';
 
-export const HIGH_BINS = 32_768;
-export const LOW_BINS = 65_536;
 /** Upper halves of a band's two borders. */
 export const LOW_TABLES = 2;
 
@@ -27,7 +26,7 @@ export interface Bench {
   readonly statistics: ProgramStatistics;
   readonly buffers: LookBuffers;
   readonly special: SpecialBench;
-  /** Address of this thread's tables: HIGH_BINS, or LOW_TABLES x LOW_BINS, for each input. */
+  /** Address of this thread's tables: HIGH_TABLE_ENTRIES, or LOW_TABLES x LOW_TABLE_ENTRIES, for each input. */
   readonly tables: number;
   /** Room for the keys of a block. */
   readonly keyTable: number;
@@ -79,13 +78,13 @@ function add(sums: Float64Array, index: number, value: number): void {
 
 function high(bench: Bench, block: Block, look: LookOf<'high'>): void {
   for (const [use, vector] of counted(bench, block, look))
-    bench.vectors.v.histogramHigh(vector, block.size, bench.tables + use * HIGH_BINS * 4);
+    bench.vectors.v.histogramHigh(vector, block.size, bench.tables + use * HIGH_TABLE_ENTRIES * 4);
 }
 
 function low(bench: Bench, block: Block, look: LookOf<'low'>): void {
   for (const [use, vector] of counted(bench, block, look)) {
     (look.highs[use] ?? []).forEach((one, index) =>
-      bench.vectors.v.histogramLow(vector, block.size, one, bench.tables + (use * LOW_TABLES + index) * LOW_BINS * 4),
+      bench.vectors.v.histogramLow(vector, block.size, one, bench.tables + (use * LOW_TABLES + index) * LOW_TABLE_ENTRIES * 4),
     );
   }
 }

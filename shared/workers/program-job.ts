@@ -47,6 +47,16 @@ export const STATISTIC = {
   fields: 6,
 } as const;
 
+/** Index in `numbers` of a stage's statistic for an input; the stage after the last is the combination. */
+export function numberIndex(
+  { numbersAt, uses }: Pick<TensorTask, 'numbersAt' | 'uses'>,
+  stage: number,
+  use: number,
+  field: number,
+): number {
+  return numbersAt + (stage * uses.length + use) * STATISTIC.fields + field;
+}
+
 /** Written between passes by the main thread, read by the workers. */
 export interface ProgramStatistics {
   readonly numbers: Float64Array;
@@ -54,8 +64,6 @@ export interface ProgramStatistics {
   readonly bits: Uint8Array;
 }
 
-export const NO_LOW = -1;
-export const NO_HIGH = 0x7fffffff;
 export const ALL_TIES = 0xffffffff;
 
 /** Magnitudes [low, high] of one input, to be listed. */

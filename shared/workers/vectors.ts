@@ -2,13 +2,14 @@
  * The vectors of one tensor, block by block, in the memory of the kernels: reads a tile's bytes, widens them, takes the base away and applies the
  * stages of a program. What the statistics passes look at and what the last pass combines comes from here, so both see the same numbers.
  */
+
 import { DTYPE_BYTES } from '../formats/tensor.js';
-import { type VectorFunctions, vectorFunctions } from '../kernels/block-functions.js';
+import { NO_LOWER_BOUND, type VectorFunctions, vectorFunctions } from '../kernels/block-functions.js';
 import { type Kernels, VALUE_MODE } from '../kernels/kernels.js';
 import { BLOCK_ELEMENTS, type Stage, UNIT_ELEMENTS } from '../merge/program.js';
 import { roundTo } from '../merge/rounding.js';
 import { weighImportance } from './importance.js';
-import { NO_LOW, type ProgramStatistics, STATISTIC, type TaskUse, type TensorTask } from './program-job.js';
+import { numberIndex, type ProgramStatistics, STATISTIC, type TaskUse, type TensorTask } from './program-job.js';
 import { BASE_USE } from './protocol.js';
 import { createRowDraw } from './row-draw.js';
 import type { SourceReader } from './source-reader.js';
@@ -83,10 +84,8 @@ export function createVectors(kernels: Kernels, reader: SourceReader, statistics
     if (task === undefined) throw new Error('no task is open');
     return task;
   };
-  const numberOf = (stage: number, use: number, field: number): number => {
-    const { numbersAt, uses } = current();
-    return statistics.numbers[numbersAt + (stage * uses.length + use) * STATISTIC.fields + field] ?? 0;
-  };
+  const numberOf = (stage: number, use: number, field: number): number =>
+    statistics.numbers[numberIndex(current(), stage, use, field)] ?? 0;
 
   function keepBand(stage: number, use: number, vector: number, count: number): void {
     v.keepBand(
@@ -129,7 +128,7 @@ export function createVectors(kernels: Kernels, reader: SourceReader, statistics
     }
     if (stage.kind === 'importance') {
       const vector = (pointers[0] ?? 0) + shift;
-      if (numberOf(index, 0, STATISTIC.low) === NO_LOW) return;
+      if (numberOf(index, 0, STATISTIC.low) === NO_LOWER_BOUND) return;
       weighImportance(v, statistics, current(), vector, spareOf(), element, count);
       keepBand(index, 0, spareOf(), count);
       v.maskOf(spareOf(), count, maskBits);
