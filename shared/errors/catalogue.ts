@@ -72,6 +72,18 @@ export const CATALOGUE = {
   SAFETENSORS_SIZE_MISMATCH: row('The bytes of a tensor or file are not shape times width of its dtype.', 'INVALID_ARGUMENT', 'input'),
   UNSUPPORTED_DTYPE: row('A tensor that would have to be merged has a dtype without merge arithmetic.', 'INVALID_ARGUMENT', 'input'),
 
+  ADAPTER_INVALID: row('A LoRA adapter contradicts itself or its base model.', 'INVALID_ARGUMENT', 'input'),
+  ADAPTER_UNSUPPORTED: row(
+    'A LoRA adapter uses something whose effect on the weights is not a product of two matrices.',
+    'INVALID_ARGUMENT',
+    'input',
+  ),
+  ENGINE_UNAVAILABLE: row(
+    'The linear algebra engine that was asked for does not load on this machine.',
+    'FAILED_PRECONDITION',
+    'resources',
+  ),
+  LINALG_FAILED: row('A matrix factorisation did not succeed.', 'INVALID_ARGUMENT', 'input'),
   BASE_MISMATCH: row('The contribution was made from another base model than the round uses.', 'FAILED_PRECONDITION', 'refused'),
   TENSOR_MISSING: row('A tensor of the base model is missing from a contribution.', 'INVALID_ARGUMENT', 'input'),
   TENSOR_EXTRA: row('A contribution has a tensor that the base model does not have.', 'INVALID_ARGUMENT', 'input'),

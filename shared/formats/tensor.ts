@@ -57,6 +57,21 @@ export interface Segment {
 export interface StoredTensor extends TensorInfo {
   readonly sizeBytes: number;
   readonly segments: readonly Segment[];
+  /** Present when the values are not stored but are this product, as F32; `segments` is then empty and `sizeBytes` 4 bytes an element. */
+  readonly product?: Product | undefined;
+  /** The values are a difference to the base, whatever the other tensors of the same contribution are. */
+  readonly difference?: boolean | undefined;
+}
+
+/** scale x left x right, in the shape of the tensor it belongs to (convolutions flattened behind the first dimension), or its transpose. */
+export interface Product {
+  /** Rows x rank and rank x columns (a shape behind the first dimension counts as one); F32, F16 or BF16. */
+  readonly left: StoredTensor;
+  readonly right: StoredTensor;
+  readonly rank: number;
+  readonly scale: number;
+  /** The tensor is (left x right)^T: `fan_in_fan_out`, embeddings. */
+  readonly transposed: boolean;
 }
 
 export type TensorMap = ReadonlyMap<string, StoredTensor>;
