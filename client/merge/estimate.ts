@@ -25,7 +25,9 @@ async function readSome(segment: Segment, buffer: Uint8Array, limit: number): Pr
 
 /** Seconds for all passes over the inputs and for writing, at the speed at which a sample of the inputs was read. */
 export async function estimateSeconds({ tensors, totals }: MergePlan): Promise<number> {
-  const segments = tensors.flatMap((tensor) => tensor.uses.flatMap((use) => use.tensor.segments)).sort((a, b) => b.length - a.length);
+  const segments = tensors
+    .flatMap((tensor) => (tensor.derivation?.inputs ?? tensor.uses).flatMap((use) => use.tensor.segments))
+    .sort((a, b) => b.length - a.length);
   const buffer = new Uint8Array(READ_BYTES);
   const startMs = performance.now();
   let readBytes = 0;

@@ -95,9 +95,17 @@ export function statisticsRoom(tensor: PlannedTensor): StatisticsRoom {
   };
 }
 
-/** @param tensors numbers [from, to) of the plan's */
-export function compilePart(tensors: readonly PlannedTensor[], from: number, layout: TileLayout): CompiledPart {
-  const builder = createSourceTableBuilder();
+/**
+ * @param tensors numbers [from, to) of the plan's
+ * @param pathOf where scratch paths lie, once that is known
+ */
+export function compilePart(
+  tensors: readonly PlannedTensor[],
+  from: number,
+  layout: TileLayout,
+  pathOf?: (path: string) => string,
+): CompiledPart {
+  const builder = createSourceTableBuilder(pathOf);
   const records: number[] = [];
   const uses: number[] = [];
   const tasks: (TensorTask | undefined)[] = [];

@@ -37,7 +37,8 @@ export function totalsOf({ tensors, shards, model }: Pick<MergePlan, 'tensors' |
   let passes = 1;
   let memory = 0;
   for (const tensor of tensors) {
-    readBytes += (tensor.base?.sizeBytes ?? 0) + tensor.uses.reduce((bytes, use) => bytes + use.tensor.sizeBytes, 0);
+    const read = tensor.derivation?.inputs ?? tensor.uses;
+    readBytes += (tensor.base?.sizeBytes ?? 0) + read.reduce((bytes, use) => bytes + use.tensor.sizeBytes, 0);
     passes = Math.max(passes, passesOf(tensor));
     memory = Math.max(memory, memoryOf(tensor));
   }

@@ -15,7 +15,7 @@ export type Parameters = ReadonlyMap<string, ParameterValue>;
 
 export type Weighting = 'uniform' | 'samples' | 'steps' | 'given' | 'nan' | 'metagpt';
 /** Done to each task vector by itself, in order. */
-export type TransformStep = 'clip' | 'trim' | 'outliers' | 'drop' | 'della';
+export type TransformStep = 'star' | 'clip' | 'trim' | 'outliers' | 'drop' | 'della';
 export type CombineStep =
   | 'sum'
   | 'sign_consensus'
@@ -37,7 +37,10 @@ export type CombineStep =
   | 'model_stock'
   | 'nearswap'
   | 'arcee_fusion'
-  | 'passthrough';
+  | 'passthrough'
+  | MatrixCombineStep;
+/** Combinations that look at whole matrices; tensors that are none are averaged. */
+export type MatrixCombineStep = 'tsv' | 'iso_c' | 'iso_cts' | 'knots' | 'wudi';
 /** Done to the merged vector, in order. */
 export type PostStep = 'lines' | 'server' | 'scale';
 
@@ -76,7 +79,7 @@ export interface RuleParameter {
   readonly integer?: true | undefined;
 }
 
-export type RuleFamily = 'averaging' | 'task vectors' | 'masks' | 'robust' | 'geometry' | 'across rounds';
+export type RuleFamily = 'averaging' | 'task vectors' | 'spectral' | 'masks' | 'robust' | 'geometry' | 'across rounds';
 export type RuleNeed = 'base' | 'samples' | 'steps' | 'rounds';
 
 export interface RuleDescription {

@@ -29,7 +29,8 @@ export interface SourceTableBuilder {
   build(): SourceTable;
 }
 
-export function createSourceTableBuilder(): SourceTableBuilder {
+/** @param pathOf where the path of a segment lies, when that is known only now */
+export function createSourceTableBuilder(pathOf: (path: string) => string = (path) => path): SourceTableBuilder {
   const fields: number[] = [];
   const starts: number[] = [0];
   const paths = new Map<string, number>();
@@ -52,12 +53,13 @@ export function createSourceTableBuilder(): SourceTableBuilder {
     build() {
       const pathEnds: number[] = [];
       let pathLength = 0;
-      for (const path of paths.keys()) {
+      const lying = [...paths.keys()].map(pathOf);
+      for (const path of lying) {
         pathLength += Buffer.byteLength(path);
         pathEnds.push(pathLength);
       }
       const pathBytes = new Uint8Array(new SharedArrayBuffer(pathLength));
-      pathBytes.set(Buffer.from([...paths.keys()].join('')));
+      pathBytes.set(Buffer.from(lying.join('')));
       return { segments: sharedNumbers(fields), starts: sharedNumbers(starts), pathBytes, pathEnds: sharedNumbers(pathEnds) };
     },
   };
