@@ -50,7 +50,7 @@ export interface MergeOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: MergeProgress) => void) | undefined;
   /** Called when the weights stand, with the folder that is about to be renamed: for configuration, tokenizer, model card. */
-  readonly writeExtras?: ((folder: string) => Promise<void>) | undefined;
+  readonly writeExtras?: ((folder: string, engine: FoundEngine | undefined) => Promise<void>) | undefined;
   readonly journalIntervalMs?: number | undefined;
   readonly progressIntervalMs?: number | undefined;
 }
@@ -211,7 +211,7 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
   if (fatal !== undefined) throw fatal;
   report();
   if (plan.indexText !== undefined) await writeFile(join(staging.output, 'model.safetensors.index.json'), plan.indexText);
-  await options.writeExtras?.(staging.output);
+  await options.writeExtras?.(staging.output, engine);
   await publish(staging, options.outputDir, { durable, force: options.force ?? false });
   return {
     outputDir: options.outputDir,
