@@ -146,6 +146,12 @@ export interface RecipeContributor {
   readonly parameters: Parameters;
 }
 
+/** A LoRA adapter instead of a model: of at most `rank`, and of no higher one than keeps the share `energy` of the squared singular values. */
+export interface AdapterOutput {
+  readonly rank?: number | undefined;
+  readonly energy?: number | undefined;
+}
+
 /** `exact`: one rounding at the end. `mergekit`: rounded where mergekit rounds, in the dtype it computes in. */
 export type Numerics = 'exact' | 'mergekit';
 
@@ -172,6 +178,8 @@ export interface Recipe {
   readonly dtype?: MergeDType | undefined;
   readonly outDtype?: MergeDType | undefined;
   readonly seed: number;
+  /** Undefined: the whole model. */
+  readonly output?: AdapterOutput | undefined;
   /** Whose tokenizer the output gets, when the recipe says it: `base`, `union`, or the reference of a model. */
   readonly tokenizer?: string | undefined;
   /** `auto`, the name of a template, or a Jinja template. */

@@ -123,6 +123,8 @@ numerics: exact
       '2:18',
       'one adapter',
     ],
+    ['an output of another kind', 'RECIPE_INVALID', `${LINEAR}output: lora`, '3:9', 'adapter'],
+    ['an energy beyond all', 'RECIPE_INVALID', `${LINEAR}output: {adapter: {energy: 2}}`, '3:19', 'out of range'],
     ['a later step', 'RECIPE_UNSUPPORTED', 'rule: {transform: [{align: {}}], combine: sum}', '1:21', 'align'],
     ['an unknown step', 'RECIPE_INVALID', 'rule: {combine: summ}', '1:17', 'Did you mean sum?'],
     ['a rule without combine', 'RECIPE_INVALID', 'rule: {weighting: uniform}', '1:7', 'combine'],
