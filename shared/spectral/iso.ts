@@ -1,5 +1,5 @@
 /** Isotropic merging (arXiv 2502.04959): the merged matrix keeps its directions and gets one singular value for all of them. */
-import type { LinearAlgebra, Matrix } from '../linalg/linear-algebra.js';
+import type { LinearAlgebra, Matrix, Reals } from '../linalg/linear-algebra.js';
 import { commonShape, squaredNorm, sumOf, toDouble, toSingle } from './matrices.js';
 import { polar } from './polar.js';
 import { RANK_TOLERANCE, type Triples, topTriples } from './triples.js';
@@ -11,7 +11,7 @@ import { mergeTriples } from './tsv.js';
  * nobody chose. A zero matrix stays zero.
  * @throws LINALG_FAILED
  */
-export function isoC(la: LinearAlgebra, sum: Matrix): Matrix {
+export function isoC(la: LinearAlgebra, sum: Matrix<Reals>): Matrix {
   const { factor, values } = polar(la, sum);
   return toSingle(factor, mean(values));
 }

@@ -79,12 +79,12 @@ export function stackColumns(parts: readonly Matrix[], rows: number): Matrix {
   return out;
 }
 
-/** Element by element in double precision, in the given order, rounded once. */
-export function sumOf(matrices: readonly Matrix[]): Matrix {
+/** Element by element in double precision, in the given order, not rounded. */
+export function sumOf(matrices: readonly Matrix[]): Matrix<Float64Array> {
   const { rows, columns } = commonShape(matrices);
   const total = new Float64Array(rows * columns);
   for (const { data } of matrices) for (let i = 0; i < total.length; i++) total[i] = (total[i] ?? 0) + (data[i] ?? 0);
-  return toSingle({ rows, columns, data: total });
+  return { rows, columns, data: total };
 }
 
 export function squaredNorm(data: Reals): number {

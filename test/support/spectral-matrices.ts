@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { Matrix as MlMatrix } from 'ml-matrix';
 import type { Matrix, Reals } from '../../shared/linalg/linear-algebra.js';
-import { frobenius, gaussianMatrix, product, withSingularValues } from './linalg-matrices.js';
+import { frobenius, gaussianMatrix, orthonormalRows, product, withSingularValues } from './linalg-matrices.js';
 
 /** Row by row; what is missing is zero. */
 export function matrix(rows: number, columns: number, values: ArrayLike<number>): Matrix {
@@ -56,3 +56,6 @@ export const shapes = (largest = 12): fc.Arbitrary<{ rows: number; columns: numb
     columns: fc.integer({ min: 1, max: largest }),
     seed: fc.integer({ min: 1, max: 1_000_000 }),
   });
+
+/** In no special direction. */
+export const orthogonal = (size: number, seed: number): Matrix => toSingle(orthonormalRows(size, size, seed));

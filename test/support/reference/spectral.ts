@@ -16,8 +16,7 @@ function svd(a: Matrix): FullSvd {
 
 export const singularValues = (a: Matrix): readonly number[] => svd(a).s;
 
-const columnsOf = (a: Matrix, count: number): Matrix =>
-  count === 0 ? new Matrix(a.rows, 0) : a.subMatrix(0, a.rows - 1, 0, count - 1);
+const columnsOf = (a: Matrix, count: number): Matrix => (count === 0 ? new Matrix(a.rows, 0) : a.subMatrix(0, a.rows - 1, 0, count - 1));
 const total = (matrices: readonly Matrix[]): Matrix => matrices.reduce((acc, one) => Matrix.add(acc, one));
 const sideBySide = (matrices: readonly Matrix[]): Matrix =>
   Matrix.from1DArray(
@@ -143,5 +142,5 @@ export function wudiLoss(merged: Matrix, tasks: readonly Matrix[]): number {
 export function wudi(tasks: readonly Matrix[]): Matrix {
   const rows = sideBySide(tasks.map((task) => Matrix.mul(task, 1 / task.norm()).transpose()));
   const aims = sideBySide(tasks.map((task) => task.mmul(task.transpose()).mul(1 / task.norm())));
-  return aims.mmul(pseudoInverse(rows, 1e-7 * (svd(rows).s[0] ?? 0)));
+  return aims.mmul(pseudoInverse(rows, 2 ** -18 * (svd(rows).s[0] ?? 0)));
 }
