@@ -4,5 +4,6 @@ import type { EngineChoice, LinearAlgebra } from './linear-algebra.js';
 
 /** @throws ENGINE_UNAVAILABLE */
 export async function loadEngine(choice: EngineChoice): Promise<LinearAlgebra> {
+  if (choice.engine === 'lapack') return (await import('./lapack.js')).createLapackEngine(choice);
   throw new TributaryError('INTERNAL', { what: `${choice.engine} is not built yet` });
 }
