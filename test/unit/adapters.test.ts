@@ -202,25 +202,6 @@ describe('a folder of an adapter', () => {
     expect(expanded.get('layers.0.c_attn.weight')?.product?.transposed).toBe(true);
     expect(expanded.get('layers.0.q.weight')?.product?.transposed).toBe(false);
   });
-
-  it("has factors for torch's attention, where a parameter holds several projections", async () => {
-    const folder = writeCheckpoint(
-      join(root, 'attention'),
-      toTensors({ 'attn.in_proj_weight': zeros([12, 4]), 'attn.out_proj.weight': zeros([4, 4]) }),
-    );
-    const path = odd(
-      {
-        'attn.lora_A.weight': zeros([2, 4]),
-        'attn.lora_B.weight': zeros([12, 2]),
-        'attn.base_layer.out_proj.lora_A.weight': zeros([2, 4]),
-        'attn.base_layer.out_proj.lora_B.weight': zeros([4, 2]),
-      },
-      { target_modules: ['attn'] },
-    );
-    const { tensors } = await openCheckpoint(folder);
-    const expanded = expandAdapter(await openAdapter(path), { name: 'base', tensors });
-    expect([...expanded.values()].map(({ product }) => product?.rank)).toEqual([2, 2]);
-  });
 });
 
 describe('a recipe with adapters', () => {
