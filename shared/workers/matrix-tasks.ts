@@ -57,7 +57,8 @@ function combined(la: LinearAlgebra, task: MatrixTask, vectors: () => Matrix[]):
 
 export function runMatrixTask(la: LinearAlgebra, kernels: Kernels, sources: SourceTable, task: MatrixTask): void {
   const { rows, columns, inputs, base, combine } = task;
-  const reader = createSourceReader(sources);
+  kernels.reset();
+  const reader = createSourceReader(sources, kernels);
   const file = openSync(task.path, 'w');
   let end = 0;
   const write = ({ data }: Matrix): void => {
