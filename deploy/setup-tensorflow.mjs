@@ -46,7 +46,7 @@ const SELF_TEST = `
 const addon = require(process.argv[1]);
 const type = (name, value) => ({ name, type: addon.TF_ATTR_TYPE, value });
 const flag = (name, value) => ({ name, type: addon.TF_ATTR_BOOL, value });
-const device = { name: 'device', type: addon.TF_ATTR_STRING, value: '/device:CPU:0' };
+const device = { name: '_device', type: addon.TF_ATTR_STRING, value: '/device:CPU:0' };
 const a = addon.createTensor([2, 2], addon.TF_FLOAT, new Float32Array([1, 2, 3, 4]));
 const [{ id }] = addon.executeOp('MatMul', [type('T', addon.TF_FLOAT), flag('transpose_a', false), flag('transpose_b', false), device], [a, a], 1);
 if (addon.tensorDataSync(id).join() !== '7,10,15,22') throw new Error('a product of matrices is wrong');

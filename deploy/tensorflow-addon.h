@@ -1,5 +1,5 @@
 // Included ahead of every source of the tfjs-node addon when setup-tensorflow.mjs compiles it. The addon itself has no way to choose the device of an
-// operation; here the string attribute "device" becomes one. What changes results from run to run, or rounds f32 products to TF32, is switched off.
+// operation; here the string attribute "_device", which others ignore, becomes one. What changes results from run to run, or rounds f32 products to TF32, is switched off.
 #pragma once
 #include <cstdlib>
 #include <cstring>
@@ -15,7 +15,7 @@ void EnableOpDeterminism(bool enabled);
 namespace tributary {
 
 inline void SetAttributeOrDevice(TFE_Op *op, const char *name, const void *value, size_t length) {
-  if (std::strcmp(name, "device") != 0) return TFE_OpSetAttrString(op, name, value, length);
+  if (std::strcmp(name, "_device") != 0) return TFE_OpSetAttrString(op, name, value, length);
   TF_Status *status = TF_NewStatus();
   // A name that cannot be parsed is left as it is: the engine names only devices that can.
   TFE_OpSetDevice(op, std::string(static_cast<const char *>(value), length).c_str(), status);
