@@ -64,8 +64,24 @@ function along(tensors: Tensors, block: Tensor, side: 'left' | 'right', basis: T
 }
 
 /** `count` rows (`right`) or columns (`left`) of `whole`, in f64. */
-function wideBlock(tensors: Tensors, whole: Tensor, { data, rows, columns }: Matrix<Reals>, side: 'left' | 'right', start: number, count: number): Tensor {
-  const [begin, size] = side === 'right' ? ([[start, 0], [count, columns]] as const) : ([[0, start], [rows, count]] as const);
+function wideBlock(
+  tensors: Tensors,
+  whole: Tensor,
+  { data, rows, columns }: Matrix<Reals>,
+  side: 'left' | 'right',
+  start: number,
+  count: number,
+): Tensor {
+  const [begin, size] =
+    side === 'right'
+      ? ([
+          [start, 0],
+          [count, columns],
+        ] as const)
+      : ([
+          [0, start],
+          [rows, count],
+        ] as const);
   const bounds = [tensors.indices(...begin), tensors.indices(...size)] as const;
   const type = data instanceof Float32Array ? 'f32' : 'f64';
   const slice = tensors.run('Slice', { T: type, Index: 'i32' }, whole, ...bounds);

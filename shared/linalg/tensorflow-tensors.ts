@@ -4,7 +4,7 @@
  */
 import { TributaryError } from '../errors/tributary-error.js';
 import type { Matrix, Reals } from './linear-algebra.js';
-import { type Attribute, TYPES, type TensorflowAddon } from './tensorflow-addon.js';
+import { type Attribute, type TensorflowAddon, TYPES } from './tensorflow-addon.js';
 
 /** Valid inside of the `withTensors` that made it. */
 export type Tensor = number & { readonly tensor: true };
@@ -102,6 +102,10 @@ function attempt<R>(operation: string, work: () => R): R {
   } catch (error) {
     const { message } = error as Error;
     const reason = message.split('Message: ', 2)[1] ?? message;
-    throw new TributaryError('LINALG_FAILED', { what: `TensorFlow could not do ${operation}: ${reason.split('\n', 1)[0]}` }, { cause: error });
+    throw new TributaryError(
+      'LINALG_FAILED',
+      { what: `TensorFlow could not do ${operation}: ${reason.split('\n', 1)[0]}` },
+      { cause: error },
+    );
   }
 }
