@@ -54,7 +54,6 @@ describeNative('tensorflow', NO_TENSORFLOW, () => {
     it('takes what is too large for one piece in blocks', () => {
       const length = 2 ** 22 + 5;
       const data = Float32Array.from({ length: 8 * length }, (_, index) => (index % 7) - 3);
-      // 7 and 8 share no factor, so over 7 elements of the long side every pair of the short side meets every value.
       for (const [side, rows, columns] of [
         ['right', length, 8],
         ['left', 8, length],
