@@ -11,7 +11,7 @@ export function choleskySolve(memory: LinalgMemory, a: Matrix<Float64Array>, b: 
       got: `${a.rows} x ${a.columns} and a right-hand side of ${b.rows} rows`,
     });
   }
-  const factor = scaleOf(what, a);
+  const factor = scaleOf(what, a, true);
   const { run } = memory;
   const [step, bStep] = [run.stepBytes(a.columns), run.stepBytes(b.columns)];
   const stage = stageBytes(Math.max(a.columns, b.columns));

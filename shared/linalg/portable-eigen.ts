@@ -6,7 +6,7 @@ import { tridiagonalAt, valuesOf, vectorsOf } from './portable-tridiagonal.js';
 export function eigh(memory: LinalgMemory, a: Matrix<Float64Array>): Eigen {
   const order = a.rows;
   const what = describe('eigendecomposition', a);
-  const factor = scaleOf(what, a);
+  const factor = scaleOf(what, a, true);
   const { run } = memory;
   const step = run.stepBytes(order);
   const at = memory.layOut(what, {

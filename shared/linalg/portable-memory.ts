@@ -126,15 +126,23 @@ export function newMatrix<T extends Reals>(like: T, rows: number, columns: numbe
   return { rows, columns, data: (like instanceof Float64Array ? new Float64Array(size) : new Float32Array(size)) as T };
 }
 
-/** A power of two that brings the largest magnitude to about 1; 1 for a matrix of zeros. @throws LINALG_FAILED for NaN or infinity */
-export function scaleOf(what: string, { data }: Matrix<Reals>): number {
+/**
+ * A power of two that brings the largest magnitude to about 1; 1 for a matrix of zeros. `lower`: only the lower triangle counts.
+ * @throws LINALG_FAILED for NaN or infinity
+ */
+export function scaleOf(what: string, { rows, columns, data }: Matrix<Reals>, lower = false): number {
   let largest = 0;
-  for (let i = 0; i < data.length; i++) {
-    const magnitude = Math.abs(data[i] as number);
-    if (magnitude <= largest) continue;
-    largest = magnitude;
-    if (!(magnitude < Number.POSITIVE_INFINITY)) {
-      throw new TributaryError('LINALG_FAILED', { what: `${what} failed: the matrix holds NaN or infinity`, where: `element ${i}` });
+  for (let row = 0; row < rows; row++) {
+    const end = row * columns + (lower ? row + 1 : columns);
+    for (let i = row * columns; i < end; i++) {
+      const magnitude = Math.abs(data[i] as number);
+      if (magnitude <= largest) continue;
+      largest = magnitude;
+      if (magnitude < Number.POSITIVE_INFINITY) continue;
+      throw new TributaryError('LINALG_FAILED', {
+        what: `${what} failed: it holds NaN or infinity`,
+        where: `row ${row}, column ${i - row * columns}`,
+      });
     }
   }
   return largest === 0 ? 1 : 2 ** -Math.max(-1000, Math.min(1000, Math.floor(Math.log2(largest))));
