@@ -4,18 +4,14 @@ import { describe, expect, it } from 'vitest';
 import { matrixPicker, matrixShape } from '../../shared/merge/matrix-tensors.js';
 import { stagingFor } from '../../shared/merge/staging.js';
 import { startPool } from '../../shared/workers/pool.js';
-import { engineChoices } from '../support/engine-choices.js';
+import { fastestEngine as choice } from '../support/engine-choices.js';
 import { expectError } from '../support/expect-error.js';
 import { type Model, mergeCase, type Values } from '../support/merge-fixture.js';
 import { stream } from '../support/random-models.js';
 import { tempDir } from '../support/temp-dir.js';
 
 const root = tempDir();
-const [choice] = engineChoices();
-const findEngine = async () => {
-  if (choice === undefined) throw new Error('no engine');
-  return { choice, device: 'cpu', library: choice.engine, notes: ['a note'] };
-};
+const findEngine = async () => ({ choice, device: 'cpu', library: choice.engine, notes: ['a note'] });
 
 function random(seed: number, shape: readonly number[], dtype: Values['dtype'] = 'BF16'): Values {
   const next = stream(seed);
@@ -47,7 +43,7 @@ describe('which tensors are matrices', () => {
   });
 });
 
-describe.skipIf(choice === undefined)('a merge with steps on matrices', () => {
+describe('a merge with steps on matrices', () => {
   it('leaves vectors and embeddings to the rest of the rule', async () => {
     const pool = startPool(2);
     try {
