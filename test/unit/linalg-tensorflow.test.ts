@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { enginesFolder } from '../../shared/linalg/engines-folder.js';
-import { probeTensorflow } from '../../shared/linalg/tensorflow-probe.js';
 import { createTensorflowEngine } from '../../shared/linalg/tensorflow.js';
 import { loadTensorflowAddon } from '../../shared/linalg/tensorflow-addon.js';
+import { probeTensorflow } from '../../shared/linalg/tensorflow-probe.js';
 import { declareConformance } from '../support/linalg-conformance.js';
 
 const found = await probeTensorflow(enginesFolder(process.env));
@@ -14,4 +14,6 @@ else {
     return createTensorflowEngine({ engine: 'tensorflow', ...found });
   });
 }
-void describe; void expect; void loadTensorflowAddon;
+void describe;
+void expect;
+void loadTensorflowAddon;
