@@ -44,7 +44,7 @@ const MACHINE: EngineProbes = {
 };
 
 export const INSTALL_LAPACK = '`tributary doctor --fix` installs OpenBLAS (8 MB)';
-export const INSTALL_TENSORFLOW = '`npm run setup:tensorflow` builds it (`-- --gpu` for CUDA)';
+const INSTALL_TENSORFLOW = '`npm run setup:tensorflow` builds it (`-- --gpu` for CUDA)';
 
 /**
  * @param environment the process's variables: TRIBUTARY_ENGINES, XDG_CACHE_HOME and OPENBLAS_CORETYPE count
