@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { TributaryError } from '../shared/errors/tributary-error.js';
-import { ENGINE_SETTINGS, type EngineSetting } from '../shared/linalg/find-engine.js';
+import { ENGINE_SETTINGS, type EngineSetting } from '../shared/linalg/linear-algebra.js';
 
 const schema = z.strictObject({
   /** HOST:PORT of the coordinator. */

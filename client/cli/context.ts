@@ -1,6 +1,6 @@
 /** What commands that talk to a coordinator get. */
 import type { Command } from 'commander';
-import type { EngineSetting } from '../../shared/linalg/find-engine.js';
+import type { EngineSetting } from '../../shared/linalg/linear-algebra.js';
 import { type Connection, connect } from '../api/connection.js';
 import type { Patience } from '../api/retry.js';
 import { type ClientSettings, loadSettings } from '../settings.js';

@@ -1,9 +1,10 @@
 /** The linear algebra engines of this machine, each loaded and measured, and what would be faster. */
 import { toTributaryError } from '../../shared/errors/tributary-error.js';
 import { enginesFolder } from '../../shared/linalg/engines-folder.js';
-import { ENGINES, type EngineSetting, findEngine, INSTALL_LAPACK } from '../../shared/linalg/find-engine.js';
+import { findEngine, INSTALL_LAPACK } from '../../shared/linalg/find-engine.js';
 import { installOpenblas } from '../../shared/linalg/install-openblas.js';
 import type { EngineName } from '../../shared/linalg/linear-algebra.js';
+import { ENGINES, type EngineSetting } from '../../shared/linalg/linear-algebra.js';
 import { loadEngine } from '../../shared/linalg/load-engine.js';
 import { type EngineSpeed, measureEngine } from '../../shared/linalg/measure-engine.js';
 import { installedOpenblas } from '../../shared/linalg/openblas-wheels.js';

@@ -1,5 +1,5 @@
 import { Option } from 'commander';
-import { ENGINE_SETTINGS } from '../../shared/linalg/find-engine.js';
+import { ENGINE_SETTINGS } from '../../shared/linalg/linear-algebra.js';
 
 /** `--engine`, for commands that factorise matrices; it ends up in `settings.engine`. */
 export function engineOption(): Option {

@@ -6,24 +6,8 @@ import { existsSync } from 'node:fs';
 import { TributaryError } from '../errors/tributary-error.js';
 import { enginesFolder } from './engines-folder.js';
 import type { FoundLapack, LapackSearch, NoLapack } from './find-lapack.js';
-import type { EngineChoice, EngineName } from './linear-algebra.js';
+import type { EngineName, EngineSetting, FoundEngine } from './linear-algebra.js';
 import { type FoundTensorflow, type NoTensorflow, probeTensorflow } from './tensorflow-probe.js';
-
-export const ENGINES = ['tensorflow', 'lapack', 'portable'] as const satisfies readonly EngineName[];
-export const ENGINE_SETTINGS = ['auto', ...ENGINES] as const;
-export type EngineSetting = (typeof ENGINE_SETTINGS)[number];
-
-export interface FoundEngine {
-  readonly choice: EngineChoice;
-  /** `cpu`, `gpu:0`. */
-  readonly device: string;
-  /** Library and version. */
-  readonly library: string;
-  /** Why it is this one, in a few words. */
-  readonly reason: string;
-  /** What the user should know: fallbacks, and what would be faster. */
-  readonly notes: readonly string[];
-}
 
 /** What is asked of the machine; tests put their own in its place. */
 export interface EngineProbes {

@@ -1,6 +1,7 @@
 /** The engines that the spectral rules are tested on: a slow and simple one, and all that this machine has. */
-import { loadEngine } from '../../shared/linalg/load-engine.js';
+
 import type { LinearAlgebra, Matrix, Reals, Spectrum } from '../../shared/linalg/linear-algebra.js';
+import { loadEngine } from '../../shared/linalg/load-engine.js';
 import { engineChoices } from './engine-choices.js';
 import { naiveEngine } from './naive-engine.js';
 

@@ -11,7 +11,7 @@ import { stream } from '../support/random-models.js';
 import { tempDir } from '../support/temp-dir.js';
 
 const root = tempDir();
-const findEngine = async () => ({ choice, device: 'cpu', library: choice.engine, notes: ['a note'] });
+const findEngine = async () => ({ choice, device: 'cpu', library: choice.engine, reason: '', notes: ['a note'] });
 
 function random(seed: number, shape: readonly number[], dtype: Values['dtype'] = 'BF16'): Values {
   const next = stream(seed);
