@@ -46,6 +46,13 @@ function refuseNotFinite({ data }: Matrix<Reals>): void {
   if (data.some((value) => !Number.isFinite(value))) throw new TributaryError('LINALG_FAILED', { what: 'not finite' });
 }
 
+/** What lies above the diagonal is not looked at. */
+function fromLower({ rows, columns, data }: Doubles): Doubles {
+  const full = data.slice();
+  for (let i = 0; i < rows; i++) for (let j = i + 1; j < columns; j++) full[i * columns + j] = full[j * columns + i] ?? 0;
+  return { rows, columns, data: full };
+}
+
 function svdOf(a: Matrix<Reals>): Svd<Float64Array> {
   refuseNotFinite(a);
   const wide = a.columns > a.rows;
@@ -86,8 +93,9 @@ export const naiveEngine: LinearAlgebra = {
   },
   singularValues: (a) => svdOf(a).s,
   eigh: (a) => {
-    refuseNotFinite(a);
-    const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(toMl(a), { assumeSymmetric: true });
+    const symmetric = fromLower(a);
+    refuseNotFinite(symmetric);
+    const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(toMl(symmetric), { assumeSymmetric: true });
     return { values: Float64Array.from(realEigenvalues), vectors: fromMl(eigenvectorMatrix.transpose()) };
   },
   choleskySolve: (a, b) => {
