@@ -57,15 +57,22 @@ export async function runMerge(context: LocalContext, recipePath: string, dir: s
   try {
     const report = await mergeOffline({
       ...optionsOf(context, recipePath, outDir, flags),
-      onProgress: ({ doneBytes, totalBytes, resumedBytes }) => progress.update(doneBytes, totalBytes, resumedBytes),
+      onProgress: ({ doneBytes, totalBytes, resumedBytes, matrices }) =>
+        progress.update(
+          doneBytes,
+          totalBytes,
+          resumedBytes,
+          matrices === undefined ? undefined : `matrices ${matrices.done} of ${matrices.total}`,
+        ),
       onWarning: (warning) => io.note(`warning: ${warning}`),
     });
     progress.stop();
     const seconds = (performance.now() - startedMs) / 1000;
+    const by = report.engine === undefined ? '' : `, matrices by ${report.engine}`;
     const resumed = report.resumed ? ', continued from an interrupted merge' : '';
     io.result(
       { ...report, seconds },
-      `merged  ${report.models} models with ${report.method} into ${report.outDir}: ${report.tensors} tensors, ${formatBytes(report.writeBytes)} in ${formatSeconds(seconds)}${resumed}`,
+      `merged  ${report.models} models with ${report.method} into ${report.outDir}: ${report.tensors} tensors, ${formatBytes(report.writeBytes)} in ${formatSeconds(seconds)}${by}${resumed}`,
     );
   } finally {
     progress.stop();

@@ -1,5 +1,7 @@
 /** `tributary plan` and `merge --dry-run`: what a merge would do, before a byte is written. */
 
+import type { FoundEngine } from '../../shared/linalg/linear-algebra.js';
+import { engineText } from '../../shared/merge/model-card.js';
 import type { MergePlan, PlannedTensor } from '../../shared/merge/types.js';
 import { compositionText } from '../../shared/recipe/composition.js';
 import { layerOf } from '../../shared/recipe/layers.js';
@@ -14,10 +16,20 @@ const LISTED = 40;
 
 export async function showPlan({ io }: LocalContext, options: OfflineMergeOptions): Promise<void> {
   const { planOffline } = await import('../merge/offline-job.js');
-  const { estimateSeconds } = await import('../merge/estimate.js');
+  const { estimateMatrixSeconds, estimateSeconds } = await import('../merge/estimate.js');
   const planned = await planOffline(options);
-  const seconds = await estimateSeconds(planned.plan);
-  io.result(documentOf(planned, seconds), textOf(planned, seconds));
+  const { plan } = planned;
+  const derived = plan.tensors.filter((tensor) => tensor.derivation !== undefined).length;
+  const engine = derived === 0 ? undefined : await options.findEngine?.();
+  const ofMatrices = engine === undefined ? 0 : estimateMatrixSeconds(plan, engine.choice.engine, options.threads ?? 1);
+  const matrices = engine === undefined ? undefined : { tensors: derived, engine };
+  const seconds = (await estimateSeconds(plan)) + ofMatrices;
+  io.result({ ...documentOf(planned, seconds), matrices }, textOf(planned, seconds, matrices));
+}
+
+interface Matrices {
+  readonly tensors: number;
+  readonly engine: FoundEngine;
 }
 
 function inputsOf(plan: MergePlan, tensor: PlannedTensor): string[] {
@@ -65,7 +77,7 @@ function rowsOf(plan: MergePlan): string[][] {
   });
 }
 
-function textOf({ recipe, plan, warnings }: OfflinePlan, seconds: number): string {
+function textOf({ recipe, plan, warnings }: OfflinePlan, seconds: number, matrices: Matrices | undefined): string {
   const { totals } = plan;
   const rows = rowsOf(plan);
   const passes = totals.passes === 1 ? 'in one pass' : `in up to ${totals.passes} passes`;
@@ -77,6 +89,12 @@ function textOf({ recipe, plan, warnings }: OfflinePlan, seconds: number): strin
     `tensors  ${totals.tensors}, all fit together`,
     `read     ${formatBytes(totals.readBytes)} ${passes}`,
     `write    ${formatBytes(totals.writeBytes)} in ${plan.shards.length === 1 ? 'one file' : `${plan.shards.length} files`}`,
+    ...(matrices === undefined
+      ? []
+      : [
+          `matrices ${matrices.tensors} tensors are worked on whole, by ${engineText(matrices.engine)}`,
+          ...matrices.engine.notes.map((note) => `         ${note}`),
+        ]),
     `memory   about ${formatBytes(totals.peakMemoryBytes)}`,
     `time     about ${formatSeconds(seconds)}, from a quick measure of this machine`,
   ];

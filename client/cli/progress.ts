@@ -7,7 +7,8 @@ import type { Io } from './io.js';
 import { formatBytes, formatSeconds } from './units.js';
 
 export interface ByteProgress {
-  update(doneBytes: number, totalBytes: number, savedBytes?: number): void;
+  /** @param beside what else is counted, such as `matrices 3 of 96` */
+  update(doneBytes: number, totalBytes: number, savedBytes?: number, beside?: string): void;
   stop(): void;
 }
 
@@ -22,10 +23,10 @@ function bar(title: string): ByteProgress {
   let view: SingleBar | undefined;
   let started = { ms: 0, bytes: 0 };
   return {
-    update: (doneBytes, totalBytes, savedBytes = 0) => {
+    update: (doneBytes, totalBytes, savedBytes = 0, beside = '') => {
       if (view === undefined) {
         started = { ms: performance.now(), bytes: doneBytes };
-        const format = `${title} {bar} {percentage}%  {done} of {size}  {rate}  {left}{saved}`;
+        const format = `${title} {bar} {percentage}%  {done} of {size}  {rate}  {left}{saved}{beside}`;
         view = new SingleBar({ format, stream: process.stderr, hideCursor: true, barsize: 24, clearOnComplete: true, gracefulExit: false });
         view.start(Math.max(1, totalBytes), 0, {});
       }
@@ -37,6 +38,7 @@ function bar(title: string): ByteProgress {
         rate: rate > 0 ? `${formatBytes(Math.round(rate))}/s` : '',
         left: rate > 0 && doneBytes < totalBytes ? `${formatSeconds((totalBytes - doneBytes) / rate)} left` : '',
         saved: savedBytes > 0 ? `  (${formatBytes(savedBytes)} already there)` : '',
+        beside: beside === '' ? '' : `  ${beside}`,
       });
     },
     stop: () => {
@@ -50,12 +52,12 @@ function lines(io: Io, title: string): ByteProgress {
   let lastMs = performance.now();
   let last = '';
   return {
-    update: (doneBytes, totalBytes, savedBytes = 0) => {
+    update: (doneBytes, totalBytes, savedBytes = 0, beside = '') => {
       const nowMs = performance.now();
       if (nowMs - lastMs < LINE_EVERY_MS && (doneBytes < totalBytes || last === '')) return;
       lastMs = nowMs;
       const saved = savedBytes > 0 ? ` (${formatBytes(savedBytes)} already there)` : '';
-      const text = `${title}: ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}${saved}`;
+      const text = `${title}: ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}${saved}${beside === '' ? '' : `, ${beside}`}`;
       if (text === last) return;
       last = text;
       io.note(text);

@@ -1,6 +1,7 @@
 /** How long a merge will take, from how fast this machine reads a sample of the inputs. Rough on purpose: it tells minutes from hours. */
 import { open } from 'node:fs/promises';
 import type { Segment } from '../../shared/formats/tensor.js';
+import type { EngineName } from '../../shared/linalg/linear-algebra.js';
 import type { MergePlan } from '../../shared/merge/types.js';
 
 const SAMPLE_BYTES = 64 * 1024 * 1024;
@@ -23,9 +24,26 @@ async function readSome(segment: Segment, buffer: Uint8Array, limit: number): Pr
   }
 }
 
+/** Floating point operations a second and a thread that factorisations reach, all phases together. */
+const SPEED: Readonly<Record<EngineName, number>> = { lapack: 2e10, tensorflow: 2e10, portable: 2e9 };
+
+/** Seconds for the work on whole matrices: a Gram matrix of the short side, its eigenvectors, and products, for each input. */
+export function estimateMatrixSeconds({ tensors }: MergePlan, engine: EngineName, threads: number): number {
+  let operations = 0;
+  for (const { derivation } of tensors) {
+    if (derivation === undefined) continue;
+    const { rows, columns, inputs } = derivation;
+    const short = Math.min(rows, columns);
+    operations += inputs.length * (6 * rows * columns * short + 6 * short ** 3);
+  }
+  return operations / (SPEED[engine] * threads);
+}
+
 /** Seconds for all passes over the inputs and for writing, at the speed at which a sample of the inputs was read. */
 export async function estimateSeconds({ tensors, totals }: MergePlan): Promise<number> {
-  const segments = tensors.flatMap((tensor) => tensor.uses.flatMap((use) => use.tensor.segments)).sort((a, b) => b.length - a.length);
+  const segments = tensors
+    .flatMap((tensor) => (tensor.derivation?.inputs ?? tensor.uses).flatMap((use) => use.tensor.segments))
+    .sort((a, b) => b.length - a.length);
   const buffer = new Uint8Array(READ_BYTES);
   const startMs = performance.now();
   let readBytes = 0;

@@ -3,6 +3,7 @@
  * imports next to nothing: the worker thread boots while everything else is loaded.
  */
 import { availableParallelism } from 'node:os';
+import type { FoundEngine } from '../../shared/linalg/linear-algebra.js';
 import type { MergeProgress } from '../../shared/merge/run-merge.js';
 import { startPool } from '../../shared/workers/pool.js';
 
@@ -16,6 +17,8 @@ export interface OfflineMergeOptions {
   readonly tileElements?: number | undefined;
   /** Replace an earlier merge in `outDir`. */
   readonly force?: boolean | undefined;
+  /** For rules on whole matrices; default: the portable engine. */
+  readonly findEngine?: (() => Promise<FoundEngine>) | undefined;
   /** Of random masks, in the place of the recipe's. */
   readonly seed?: number | undefined;
   /** Bring the tokenizer's files along; default true. */
@@ -40,6 +43,8 @@ export interface OfflineMergeReport {
   readonly writeBytes: number;
   readonly files: readonly string[];
   readonly resumed: boolean;
+  /** What worked on whole matrices, where the rule has such steps. */
+  readonly engine?: string | undefined;
   readonly warnings: readonly string[];
 }
 

@@ -1,4 +1,5 @@
 /** The work of an offline merge, once threads are on their way: open the models, plan, merge, and put the other files beside the weights. */
+import { engineText } from '../../shared/merge/model-card.js';
 import { numHiddenLayersOf } from '../../shared/merge/model-config.js';
 import { outputTensors } from '../../shared/merge/output-tensors.js';
 import { planMerge } from '../../shared/merge/plan.js';
@@ -66,7 +67,8 @@ export async function runOfflineJob(options: OfflineMergeOptions, pool: WorkerPo
     onProgress: options.onProgress,
     journalIntervalMs: options.journalIntervalMs,
     progressIntervalMs: options.progressIntervalMs,
-    writeExtras: (folder) => files.write(folder, plan, warnings),
+    findEngine: options.findEngine,
+    writeExtras: (folder, engine) => files.write(folder, plan, warnings, engine),
   });
   for (const warning of outcome.warnings) options.onWarning?.(warning);
   return {
@@ -78,6 +80,7 @@ export async function runOfflineJob(options: OfflineMergeOptions, pool: WorkerPo
     writeBytes: plan.totals.writeBytes,
     files: outcome.files.map((file) => file.name),
     resumed: outcome.resumedTiles > 0,
+    engine: outcome.engine === undefined ? undefined : engineText(outcome.engine),
     warnings: [...warnings, ...outcome.warnings],
   };
 }

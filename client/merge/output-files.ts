@@ -1,6 +1,7 @@
 /** What stands beside the merged weights: configuration, tokenizer, chat template, model card. */
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import type { FoundEngine } from '../../shared/linalg/linear-algebra.js';
 import { renderModelCard } from '../../shared/merge/model-card.js';
 import { type ConfigChanges, withChanges } from '../../shared/merge/model-config.js';
 import type { MergePlan } from '../../shared/merge/types.js';
@@ -12,7 +13,7 @@ import { chatTemplateFor, isTokenizerFile, templateFiles, tokenizerConfigOf, tok
 export interface OutputFiles {
   readonly warnings: readonly string[];
   /** Writes them; `warnings` are those of the whole merge, for the card. */
-  write(folder: string, plan: MergePlan, warnings: readonly string[]): Promise<void>;
+  write(folder: string, plan: MergePlan, warnings: readonly string[], engine?: FoundEngine): Promise<void>;
 }
 
 export async function readConfig({ template }: OpenedModels): Promise<string | undefined> {
@@ -32,7 +33,14 @@ function weightText(recipe: Recipe, parameters: Parameters | undefined): string 
     .join('; ');
 }
 
-function cardFor(options: OfflineMergeOptions, recipe: Recipe, plan: MergePlan, models: OpenedModels, warnings: readonly string[]): string {
+function cardFor(
+  options: OfflineMergeOptions,
+  recipe: Recipe,
+  plan: MergePlan,
+  models: OpenedModels,
+  warnings: readonly string[],
+  engine: FoundEngine | undefined,
+): string {
   return renderModelCard({
     title: basename(resolve(options.outDir)),
     recipe,
@@ -47,6 +55,7 @@ function cardFor(options: OfflineMergeOptions, recipe: Recipe, plan: MergePlan, 
     version: options.version,
     nodeVersion: process.versions.node,
     warnings,
+    engine,
   });
 }
 
@@ -74,7 +83,7 @@ export async function prepareOutputFiles(
   ];
   return {
     warnings: [...tokenizer.warnings, ...warnings],
-    async write(folder, plan, all) {
+    async write(folder, plan, all, engine) {
       for (const { name, path } of files) {
         if (texts.has(name)) continue;
         if (name === 'config.json' && configText !== undefined)
@@ -82,7 +91,7 @@ export async function prepareOutputFiles(
         else await copyFile(path, join(folder, name));
       }
       for (const [name, text] of texts) await writeFile(join(folder, name), text);
-      if (options.writeModelCard ?? true) await writeFile(join(folder, 'README.md'), cardFor(options, recipe, plan, models, all));
+      if (options.writeModelCard ?? true) await writeFile(join(folder, 'README.md'), cardFor(options, recipe, plan, models, all, engine));
     },
   };
 }

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSidecarName } from '../../shared/formats/sidecars.js';
 import type { TensorMap } from '../../shared/formats/tensor.js';
+import type { FoundEngine } from '../../shared/linalg/linear-algebra.js';
 import { renderModelCard } from '../../shared/merge/model-card.js';
 import { numHiddenLayersOf, withStoredDtype } from '../../shared/merge/model-config.js';
 import { planMerge } from '../../shared/merge/plan.js';
@@ -68,14 +69,14 @@ export async function mergeRound(merge: RoundMerge): Promise<{ readBytes: number
     signal: merge.signal,
     onProgress: ({ doneBytes, totalBytes }: MergeProgress) => merge.onProgress(doneBytes, totalBytes),
   };
-  const writeExtras = async (folder: string, plan: MergePlan, lineage: Lineage): Promise<void> => {
+  const writeExtras = async (folder: string, plan: MergePlan, lineage: Lineage, engine?: FoundEngine): Promise<void> => {
     for (const file of baseArtifact.files) {
       if (!isSidecarName(file.path)) continue;
       const content = await readFileOf(services, file);
       const isConfig = file.path === 'config.json' && plan.dtype !== undefined;
       await writeFile(join(folder, file.path), isConfig ? withStoredDtype(content.toString('utf8'), plan.dtype) : content);
     }
-    await writeFile(join(folder, 'README.md'), card(merge, roundRecipe, plan, lineage));
+    await writeFile(join(folder, 'README.md'), card(merge, roundRecipe, plan, lineage, engine));
   };
   const rule = serverRuleOf(recipe);
   if (rule !== undefined) {
@@ -90,11 +91,11 @@ export async function mergeRound(merge: RoundMerge): Promise<{ readBytes: number
     });
   }
   const plan = planMerge(request);
-  await runMerge(plan, { ...options, writeExtras: (folder) => writeExtras(folder, plan, []) });
+  await runMerge(plan, { ...options, writeExtras: (folder, engine) => writeExtras(folder, plan, [], engine) });
   return { readBytes: plan.totals.readBytes, writtenBytes: plan.totals.writeBytes };
 }
 
-function card(merge: RoundMerge, { recipe }: RoundRecipe, plan: MergePlan, lineage: Lineage): string {
+function card(merge: RoundMerge, { recipe }: RoundRecipe, plan: MergePlan, lineage: Lineage, engine?: FoundEngine): string {
   const { round, baseModel } = merge;
   return renderModelCard({
     title: round.name,
@@ -110,6 +111,7 @@ function card(merge: RoundMerge, { recipe }: RoundRecipe, plan: MergePlan, linea
     version: VERSION,
     nodeVersion: process.versions.node,
     warnings: [...recipe.warnings, ...plan.warnings],
+    engine,
     lineage: [['Round', round.name], ['Model version', `${baseModel.version + 1} (${baseModel.name} is ${baseModel.version})`], ...lineage],
   });
 }

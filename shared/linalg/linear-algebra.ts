@@ -87,3 +87,12 @@ export type EngineChoice =
   | { readonly engine: 'lapack'; readonly library: string; readonly prefix: string; readonly coreType?: string | undefined }
   /** Package that loads, and the TensorFlow device string. */
   | { readonly engine: 'tensorflow'; readonly packageName: string; readonly device: string };
+
+/** An engine that loads on this machine, as the main thread found it. */
+export interface FoundEngine {
+  readonly choice: EngineChoice;
+  readonly device: string;
+  readonly library: string;
+  /** What a person should know: why not a faster one. */
+  readonly notes: readonly string[];
+}

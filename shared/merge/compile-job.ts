@@ -95,9 +95,17 @@ export function statisticsRoom(tensor: PlannedTensor): StatisticsRoom {
   };
 }
 
-/** @param tensors numbers [from, to) of the plan's */
-export function compilePart(tensors: readonly PlannedTensor[], from: number, layout: TileLayout): CompiledPart {
-  const builder = createSourceTableBuilder();
+/**
+ * @param tensors numbers [from, to) of the plan's
+ * @param pathOf where scratch paths lie, once that is known
+ */
+export function compilePart(
+  tensors: readonly PlannedTensor[],
+  from: number,
+  layout: TileLayout,
+  pathOf?: (path: string) => string,
+): CompiledPart {
+  const builder = createSourceTableBuilder(pathOf);
   const records: number[] = [];
   const uses: number[] = [];
   const tasks: (TensorTask | undefined)[] = [];
@@ -108,7 +116,7 @@ export function compilePart(tensors: readonly PlannedTensor[], from: number, lay
     const firstTile = layout.firstTiles[from + index] ?? 0;
     const firstUse = uses.length / 4;
     const sources = tensor.uses.map((use) => ({
-      source: builder.add(use.tensor.segments),
+      source: builder.addTensor(use.tensor),
       dtype: dtypeCode(use.tensor),
       mode: VALUE_MODE[use.mode],
       input: use.input,
@@ -117,7 +125,7 @@ export function compilePart(tensors: readonly PlannedTensor[], from: number, lay
       const one = sources[use];
       if (one !== undefined) uses.push(one.source, one.dtype, one.mode, coefficient);
     });
-    const base = tensor.base === undefined ? undefined : { source: builder.add(tensor.base.segments), dtype: dtypeCode(tensor.base) };
+    const base = tensor.base === undefined ? undefined : { source: builder.addTensor(tensor.base), dtype: dtypeCode(tensor.base) };
     const fields = Array<number>(TENSOR.fields).fill(0);
     fields[TENSOR.firstTile] = firstTile;
     fields[TENSOR.action] = tensor.program === undefined ? ACTION[tensor.action] : ACTION.program;

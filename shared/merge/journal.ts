@@ -8,6 +8,8 @@ import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { TributaryError } from '../errors/tributary-error.js';
 import { pathAt } from '../workers/source-table.js';
 import type { CompiledPart } from './compile-job.js';
+import type { CompiledMatrices } from './compile-matrices.js';
+import { isScratchPath } from './derive.js';
 import { outputFiles } from './shards.js';
 import type { MergePlan } from './types.js';
 
@@ -18,13 +20,20 @@ const FORMAT = 'tributary-merge-2';
  * SHA-256 over everything that determines output and tiles: numbers, output headers, paths of the inputs and their size and time of change.
  * @param identity stands for the inputs' content instead of size and time, where chunks are named by their digest
  */
-export async function planDigest(plan: MergePlan, compiled: CompiledPart, identity: string | undefined): Promise<string> {
+export async function planDigest(
+  plan: MergePlan,
+  compiled: CompiledPart,
+  { sources: ofMatrices, tasks, engine }: CompiledMatrices & { readonly engine: string },
+  identity: string | undefined,
+): Promise<string> {
   const hash = createHash('sha256').update(FORMAT);
   const { sources } = compiled;
-  for (const numbers of [compiled.tensors, compiled.uses, sources.segments, sources.starts]) {
-    hash.update(`${numbers.length};`).update(new Uint8Array(numbers.buffer));
+  for (const numbers of [compiled.tensors, compiled.uses]) hash.update(`${numbers.length};`).update(new Uint8Array(numbers.buffer));
+  for (const { segments, starts, products, sums, pathBytes } of [sources, ofMatrices]) {
+    for (const numbers of [segments, starts, products, sums]) hash.update(`${numbers.length};`).update(new Uint8Array(numbers.buffer));
+    hash.update(new Uint8Array(pathBytes.buffer));
   }
-  hash.update(new Uint8Array(sources.pathBytes.buffer));
+  hash.update(JSON.stringify([tasks, engine]));
   hash.update(JSON.stringify(plan.model ?? null));
   for (const { program, pending } of plan.tensors) {
     if (program !== undefined) hash.update(JSON.stringify(program));
@@ -34,9 +43,13 @@ export async function planDigest(plan: MergePlan, compiled: CompiledPart, identi
   }
   for (const file of outputFiles(plan)) hash.update(file.fileName).update(file.headerBytes);
   if (identity !== undefined) return hash.update(identity).digest('hex');
-  for (let index = 0; index < sources.pathEnds.length; index++) {
-    const { size, mtimeMs, ino } = await stat(pathAt(sources, index));
-    hash.update(`${size} ${mtimeMs} ${ino};`);
+  for (const table of [sources, ofMatrices]) {
+    for (let index = 0; index < table.pathEnds.length; index++) {
+      const path = pathAt(table, index);
+      if (isScratchPath(path)) continue;
+      const { size, mtimeMs, ino } = await stat(path);
+      hash.update(`${size} ${mtimeMs} ${ino};`);
+    }
   }
   return hash.digest('hex');
 }

@@ -62,7 +62,7 @@ async function measure(
 ): Promise<Products> {
   const measuring = tensors.map((tensor) => toMeasure(tensor, of(tensor)));
   const layout = layOutTiles(measuring, 0);
-  const part = compilePart(measuring, 0, layout);
+  const part = compilePart(measuring, 0, layout, environment.pathOf);
   const tasks = part.tasks.flatMap((task, index): TensorTask[] =>
     task === undefined ? [] : [{ ...task, tile: firstTiles[index] ?? task.tile }],
   );

@@ -5,6 +5,7 @@ import { CONTROL, type Finding, type MergeJob } from '../workers/protocol.js';
 import { type CompiledPart, compilePart, GROUP_SIZE, type TileLayout } from './compile-job.js';
 import { isFatal } from './findings.js';
 import { loadMasks } from './load-masks.js';
+import type { MatrixStage } from './matrix-stage.js';
 import { measureCombinations } from './measure-combination.js';
 import { measureLines } from './measure-lines.js';
 import { measureModelStages } from './measure-model.js';
@@ -27,6 +28,8 @@ export interface PartsEnvironment extends LookEnvironment {
   /** The tensors of the plan, and the same compiled whole. */
   readonly planned: readonly PlannedTensor[];
   readonly compiled: CompiledPart;
+  /** Present when the plan derives tensors from whole matrices. */
+  readonly matrices?: MatrixStage | undefined;
 }
 
 function isDone({ done, layout }: PartsEnvironment, { from, to }: Part): boolean {
@@ -55,10 +58,11 @@ async function mergePart(
 ): Promise<readonly Finding[]> {
   const { layout, control, done, kernels, outputPaths, pool, signal } = environment;
   const slice = planned.slice(from, to);
+  if (plan.model === undefined) await environment.matrices?.make(slice);
   const { findings, tensors } = await solveTensors(environment, slice, layout.firstTiles.slice(from, to), environment.inputNames);
   if (findings.length > 0) return findings;
   const whole = tensors === slice && planned === environment.planned && to - from === planned.length;
-  const part = whole ? environment.compiled : compilePart(tensors, from, layout);
+  const part = whole ? environment.compiled : compilePart(tensors, from, layout, environment.pathOf);
   const wide = tensors.some(isModelWide);
   // What is measured over all tensors must not depend on which of them an earlier run has written.
   const tasks = wide ? part.tasks.filter((task) => task !== undefined) : openTasks(environment, part, from, tensors);
@@ -95,13 +99,17 @@ async function mergePart(
     tileBytes: layout.tileBytes,
     groupSize: GROUP_SIZE,
   };
-  return [...combined.findings, ...(await pool.run(job, { signal }))];
+  const merged = await pool.run(job, { signal });
+  await environment.matrices?.release(slice);
+  return [...combined.findings, ...merged];
 }
 
 /** @returns findings, fatal ones and differences; nothing more is done after the first fatal one */
 export async function mergeParts(environment: PartsEnvironment, plan: MergePlan): Promise<readonly Finding[]> {
   const parts = cutParts(plan).filter((part) => !isDone(environment, part));
   if (parts.length === 0) return [];
+  // Of what is measured over all tensors, all have to be there.
+  if (plan.model !== undefined) await environment.matrices?.make(plan.tensors);
   const solved = await solveModelWide(environment, plan, environment.layout.firstTiles);
   if (solved.findings.length > 0) return solved.findings;
   if (plan.taskMasks !== undefined) await writeRescalers(environment.outputPaths[plan.shards.length] ?? '', plan.taskMasks, []);

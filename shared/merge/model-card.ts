@@ -1,5 +1,6 @@
 /** README.md of a merged model: what it was made of and how, so that a stranger can judge it or make it again. Pure: data in, Markdown out. */
 import type { DType } from '../formats/tensor.js';
+import type { FoundEngine } from '../linalg/linear-algebra.js';
 import { compositionText } from '../recipe/composition.js';
 import type { Recipe } from '../recipe/recipe.js';
 
@@ -24,6 +25,8 @@ export interface ModelCard {
   readonly version: string;
   readonly nodeVersion: string;
   readonly warnings: readonly string[];
+  /** What worked on whole matrices, where the rule has such steps. */
+  readonly engine?: FoundEngine | undefined;
   /** Further lines of the lineage table, such as round and model version: label and value. */
   readonly lineage?: readonly (readonly [string, string])[] | undefined;
 }
@@ -79,6 +82,8 @@ function modelTable(models: readonly CardModel[]): string {
   );
 }
 
+export const engineText = ({ choice, library, device }: FoundEngine): string => `${choice.engine} (${library}) on ${device}`;
+
 /** The tag `tributary` in the front matter is what marks a folder as ours (staging.ts). */
 export function renderModelCard(card: ModelCard): string {
   const { recipe, base } = card;
@@ -106,6 +111,7 @@ export function renderModelCard(card: ModelCard): string {
       : ([['Base', base.digest === undefined ? base.name : `${base.name} (${base.digest})`]] as [string, string][])),
     ['Stored as', card.dtype === undefined ? 'several dtypes, tensor by tensor' : torchDtypeName(card.dtype)],
     ['Arithmetic', ARITHMETIC[recipe.numerics]],
+    ...(card.engine === undefined ? [] : [['Linear algebra', engineText(card.engine)] as [string, string]]),
     ...(recipe.rule.transforms.some((step) => step === 'drop' || step === 'della') ? [['Seed', `${recipe.seed}`] as [string, string]] : []),
     ...(card.lineage ?? []).map(([label, value]): [string, string] => [label, value]),
     ['Made with', `Tributary ${card.version}, Node ${card.nodeVersion}`],

@@ -42,10 +42,14 @@ function statisticsBytes(tensor: PlannedTensor): number {
   );
 }
 
-const readBytes = ({ uses, base }: PlannedTensor): number => uses.reduce((sum, use) => sum + use.tensor.sizeBytes, base?.sizeBytes ?? 0);
+const readBytes = ({ uses, base, derivation }: PlannedTensor): number =>
+  uses.reduce((sum, use) => sum + use.tensor.sizeBytes, base?.sizeBytes ?? 0) +
+  (derivation?.inputs.reduce((sum, { tensor }) => sum + tensor.sizeBytes, 0) ?? 0);
 
 export function cutParts({ tensors }: Pick<MergePlan, 'tensors'>): Part[] {
-  const measured = tensors.some((tensor) => tensor.program !== undefined || tensor.pending !== undefined);
+  const measured = tensors.some(
+    (tensor) => tensor.program !== undefined || tensor.pending !== undefined || tensor.derivation !== undefined,
+  );
   if (!measured || tensors.some(isModelWide)) return [{ from: 0, to: tensors.length }];
   const parts: Part[] = [];
   let from = 0;

@@ -79,11 +79,18 @@ function outlierBand(request: ProgramRequest, density: number, gamma: number): B
   return { from: bottom, to: count - top, ties: 'last' };
 }
 
+/** Steps on whole matrices are done before (derive.ts). */
+function notHere(step: string): never {
+  throw new TributaryError('INTERNAL', { what: `${step} was planned element by element` });
+}
+
 function stageOf(step: TransformStep, request: ProgramRequest): Stage {
   const { values, inputs, recipe } = request;
   const rescale = rescaleOf(request);
   const each = (name: string): number[] => inputs.map(({ participant }) => values.model(name, participant));
   switch (step) {
+    case 'star':
+      return notHere(step);
     case 'clip':
       return { kind: 'scale', factors: inputs.map(() => 1) };
     case 'trim':
@@ -203,6 +210,12 @@ export function combineOf(request: ProgramRequest): Combine | undefined {
     case 'geometric_median':
     case 'krum':
       return undefined;
+    case 'tsv':
+    case 'iso_c':
+    case 'iso_cts':
+    case 'knots':
+    case 'wudi':
+      return notHere(recipe.rule.combine);
   }
 }
 

@@ -10,7 +10,7 @@ import { TributaryError } from '../errors/tributary-error.js';
 import type { MergeDType, StoredTensor } from '../formats/tensor.js';
 import { nanCoefficients, normsOf } from './robust.js';
 import { type Gram, karcherCoefficients, multislerpCoefficients, nuslerpCoefficients, slerpCoefficients, stockRatio } from './sphere.js';
-import type { PlannedTensor, PlannedUse } from './types.js';
+import type { MergeInput, PlannedTensor, PlannedUse } from './types.js';
 
 export interface SumTerm {
   /** Number of the input, or -1 for the base as a model. */
@@ -61,6 +61,10 @@ function prepareCoefficients(
   const scale = size > 1 ? 2 ** -Math.ceil(Math.log2(size)) : 1;
   return { coefficients: held.map((one) => one * scale), divisor: divisor * scale };
 }
+
+/** Whether a tensor of an input holds weights; else it is a task vector already. */
+export const holdsWeights = (input: MergeInput | undefined, tensor: StoredTensor): boolean =>
+  input?.kind !== 'delta' && tensor.difference !== true;
 
 export function valueMode(of: SumSpec['of'], full: boolean): PlannedUse['mode'] {
   const ofWeights = of === 'weights';

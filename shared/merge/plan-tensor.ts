@@ -5,7 +5,7 @@ import { DTYPE_CODE } from '../kernels/kernels.js';
 import { type ParameterValues, sumCoefficients } from '../recipe/evaluate.js';
 import type { Recipe } from '../recipe/recipe.js';
 import { combineOf, nuslerpPosition, type ProgramInput, stagesOf } from './plan-program.js';
-import { planSum, type SumSpec, type SumTerm, type TensorRule, valueMode } from './plan-sum.js';
+import { holdsWeights, planSum, type SumSpec, type SumTerm, type TensorRule, valueMode } from './plan-sum.js';
 import type { Combine, LinesFactor, TensorProgram } from './program.js';
 import type { MergeInput, PendingSum, PlannedTensor } from './types.js';
 
@@ -40,7 +40,7 @@ function termsOf({ sources, inputs }: TensorRequest, coefficient: (input: number
   return sources.map(({ input, tensor }, place) => ({
     input,
     tensor,
-    full: inputs[input]?.kind !== 'delta',
+    full: holdsWeights(inputs[input], tensor),
     coefficient: coefficient(input, place),
   }));
 }
@@ -135,7 +135,7 @@ function castOf({ recipe, arithmetic, sources, base }: TensorRequest): number | 
   return others ? DTYPE_CODE[arithmetic] : undefined;
 }
 
-function refuseLines({ recipe }: TensorRequest): never {
+export function refuseLines({ recipe }: Pick<TensorRequest, 'recipe'>): never {
   throw new TributaryError('RECIPE_INVALID', {
     what: `alpha: auto is not known for ${recipe.method}`,
     where: recipe.fileName,
@@ -217,7 +217,7 @@ export function planTensor(request: TensorRequest): Planned {
   const uses = sources.map(({ input, tensor }) => ({
     input,
     tensor,
-    mode: valueMode(vectors, inputs[input]?.kind !== 'delta'),
+    mode: valueMode(vectors, holdsWeights(inputs[input], tensor)),
     coefficient: 1,
   }));
   const { vectorOnly } = request;

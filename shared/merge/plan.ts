@@ -9,8 +9,10 @@ import { type DType, isMergeDType, type MergeDType, type StoredTensor } from '..
 import { createParameterReader, type ParameterPlace } from '../recipe/evaluate.js';
 import { layerPositions } from '../recipe/layers.js';
 import type { Recipe } from '../recipe/recipe.js';
+import { withoutMatrixSteps } from './derive.js';
 import type { OutputRequest } from './merge-part.js';
 import { type OutputTensor, type OutputTensors, outputTensors } from './output-tensors.js';
+import { matrixPlanner } from './plan-matrices.js';
 import { lambdaOf, linesOf, modelMeasurement } from './plan-model.js';
 import type { Merged } from './plan-sum.js';
 import { planTensor } from './plan-tensor.js';
@@ -81,7 +83,8 @@ const EMPTY: Merged = { uses: [], divisor: 1, lambda: 1, plusBase: false };
 
 /** @throws TENSOR_*, SHAPE_MISMATCH, DTYPE_MISMATCH, UNSUPPORTED_DTYPE, RECIPE_INVALID, SAMPLES_MISSING, STEPS_MISSING, NO_CONTRIBUTIONS */
 export function planMerge(request: PlanRequest): MergePlan {
-  const { recipe, base } = request;
+  const { base } = request;
+  const recipe = withoutMatrixSteps(request.recipe);
   const inputs = request.inputs.map(
     (input): MergeInput => ({
       ...input,
@@ -116,6 +119,7 @@ export function planMerge(request: PlanRequest): MergePlan {
   const model = firstMerged === undefined ? undefined : modelMeasurement(recipe, read(place(firstMerged)), inputs);
   const stored = new Set<DType>();
   const listed = vectorOnly ? merged.filter(({ shape }) => !isEmpty(shape)) : outputs.tensors;
+  const matrices = matrixPlanner(request.recipe, names);
   const unplaced = listed.map((output) => {
     const { name, shape, t, sources } = output;
     const native = dtypeOf(output);
@@ -126,7 +130,7 @@ export function planMerge(request: PlanRequest): MergePlan {
     if (sources.length === 0 && output.base !== undefined)
       return { name, shape, dtype, action: 'merge' as const, ...onlyBase(output.base) };
     const values = read(place(output));
-    const planned = planTensor({
+    const wanted = {
       recipe,
       values,
       name,
@@ -142,7 +146,8 @@ export function planMerge(request: PlanRequest): MergePlan {
       lines: linesOf(recipe, values, name, t, inputs.length),
       modelRule: model !== undefined,
       vectorOnly,
-    });
+    };
+    const planned = matrices?.(wanted) ?? planTensor(wanted);
     return { name, shape, dtype, action: 'merge' as const, ...planned };
   });
   const shards = layOutShards(unplaced, request.shardSizeBytes ?? DEFAULT_SHARD_SIZE_BYTES);

@@ -11,6 +11,8 @@ export interface LookEnvironment {
   readonly pool: WorkerPool;
   readonly kernels: WasmModule;
   readonly signal?: AbortSignal | undefined;
+  /** Where scratch paths of the plan lie. */
+  readonly pathOf?: ((path: string) => string) | undefined;
   /** Called with the number of bytes of inputs that a pass is about to read, for progress. */
   readonly onPass?: ((tasks: readonly TensorTask[]) => void) | undefined;
 }

@@ -8,11 +8,14 @@ import { join } from 'node:path';
 import type { ErrorCode } from '../errors/catalogue.js';
 import { TributaryError, toTributaryError } from '../errors/tributary-error.js';
 import { compileKernels } from '../kernels/kernels.js';
+import type { FoundEngine } from '../linalg/linear-algebra.js';
 import { startPool, type WorkerPool } from '../workers/pool.js';
 import { CONTROL, type Finding } from '../workers/protocol.js';
 import { compilePart, layOutTiles } from './compile-job.js';
+import { compileMatrices } from './compile-matrices.js';
 import { fatalError, findingWarnings } from './findings.js';
 import { openJournal, planDigest, readJournal } from './journal.js';
+import { createMatrixStage } from './matrix-stage.js';
 import { mergeParts } from './merge-parts.js';
 import { outputFiles } from './shards.js';
 import { checkTarget, clearStaging, closeStaging, openStaging, publish, type Staging, stagingFor, syncDirectory } from './staging.js';
@@ -24,6 +27,8 @@ export interface MergeProgress {
   readonly totalBytes: number;
   /** Share of `doneBytes` that an earlier, interrupted run had written. */
   readonly resumedBytes: number;
+  /** Tensors whose matrices are worked on before they are merged, and how many are done. */
+  readonly matrices?: { readonly done: number; readonly total: number } | undefined;
 }
 
 export interface MergeOptions {
@@ -40,10 +45,12 @@ export interface MergeOptions {
   readonly force?: boolean | undefined;
   /** Stands for the inputs' content in the journal, instead of their size and time of change. */
   readonly inputIdentity?: string | undefined;
+  /** Linear algebra for rules on whole matrices; asked for when the plan has some. Default: the portable engine. */
+  readonly findEngine?: (() => Promise<FoundEngine>) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: MergeProgress) => void) | undefined;
   /** Called when the weights stand, with the folder that is about to be renamed: for configuration, tokenizer, model card. */
-  readonly writeExtras?: ((folder: string) => Promise<void>) | undefined;
+  readonly writeExtras?: ((folder: string, engine: FoundEngine | undefined) => Promise<void>) | undefined;
   readonly journalIntervalMs?: number | undefined;
   readonly progressIntervalMs?: number | undefined;
 }
@@ -54,6 +61,8 @@ export interface MergeOutcome {
   readonly warnings: readonly string[];
   readonly tiles: number;
   readonly resumedTiles: number;
+  /** What worked on whole matrices, where the rule has such steps. */
+  readonly engine?: FoundEngine | undefined;
 }
 
 /** Bytes of a tile in its widest buffer; see `npm run bench -- merge` for how it was chosen. */
@@ -62,8 +71,10 @@ const JOURNAL_INTERVAL_MS = 250;
 const DURABLE_JOURNAL_INTERVAL_MS = 2_000;
 const PROGRESS_INTERVAL_MS = 100;
 
+const PORTABLE: FoundEngine = { choice: { engine: 'portable' }, device: 'cpu', library: 'portable', notes: [] };
+
 /** What no later run can do better with the same inputs. */
-const HOPELESS: readonly ErrorCode[] = ['NON_FINITE', 'UNSUPPORTED_DTYPE', 'ZERO_NORM', 'RECIPE_INVALID'];
+const HOPELESS: readonly ErrorCode[] = ['NON_FINITE', 'UNSUPPORTED_DTYPE', 'ZERO_NORM', 'RECIPE_INVALID', 'LINALG_FAILED'];
 
 /** Creates the output files at their full size with their headers; false when those of an earlier run can be continued instead. */
 async function prepareOutputs(plan: MergePlan, staging: Staging, resume: boolean): Promise<FileHandle[]> {
@@ -121,7 +132,10 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
   const compiled = compilePart(plan.tensors, 0, layout);
   const kernels = compileKernels();
   const done = new Uint8Array(new SharedArrayBuffer(layout.tiles));
-  const digest = await planDigest(plan, compiled, options.inputIdentity);
+  const derivations = plan.tensors.flatMap(({ derivation }) => (derivation === undefined ? [] : [derivation]));
+  const engine = derivations.length === 0 ? undefined : await (options.findEngine?.() ?? PORTABLE);
+  const ofMatrices = { ...compileMatrices(derivations, (path) => path), engine: `${engine?.library} ${engine?.device}` };
+  const digest = await planDigest(plan, compiled, ofMatrices, options.inputIdentity);
   const resume = (await readJournal(staging.journal, digest, done)) && (await outputsStand(plan, staging));
   if (!resume) {
     done.fill(0);
@@ -140,10 +154,26 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
   const journal = await openJournal(staging.journal, digest, done, durable ? syncOutputs : undefined);
   const totalBytes = plan.totals.writeBytes;
   const bytesOf = (tiles: number): number => (layout.tiles === 0 ? totalBytes : Math.round((tiles / layout.tiles) * totalBytes));
+  let derivedTensors = 0;
   const report = (): void => {
     const doneBytes = bytesOf(resumedTiles + Atomics.load(control, CONTROL.doneUnits));
-    options.onProgress?.({ doneBytes, totalBytes, resumedBytes: bytesOf(resumedTiles) });
+    const matrices = engine === undefined ? undefined : { done: derivedTensors, total: derivations.length };
+    options.onProgress?.({ doneBytes, totalBytes, resumedBytes: bytesOf(resumedTiles), matrices });
   };
+  const stage =
+    engine === undefined
+      ? undefined
+      : createMatrixStage({
+          plan,
+          scratchDir: staging.scratch,
+          engine: engine.choice,
+          threads: options.threads ?? availableParallelism(),
+          kernels: await kernels,
+          signal,
+          onProgress: (count) => {
+            derivedTensors = count;
+          },
+        });
   let findings: readonly Finding[];
   const progressTimer = setInterval(report, options.progressIntervalMs ?? PROGRESS_INTERVAL_MS);
   const keeper = keepJournal(
@@ -162,13 +192,16 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
         control,
         inputNames: plan.inputNames,
         planned: plan.tensors,
-        compiled,
+        compiled: stage === undefined ? compiled : compilePart(plan.tensors, 0, layout, stage.pathOf),
+        pathOf: stage?.pathOf,
+        matrices: stage,
         outputPaths: outputFiles(plan).map((shard) => join(staging.output, shard.fileName)),
       },
       plan,
     );
   } finally {
     clearInterval(progressTimer);
+    await stage?.close();
     await keeper.stop();
     await journal.write(done).catch(() => undefined);
     await journal.close();
@@ -178,14 +211,15 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
   if (fatal !== undefined) throw fatal;
   report();
   if (plan.indexText !== undefined) await writeFile(join(staging.output, 'model.safetensors.index.json'), plan.indexText);
-  await options.writeExtras?.(staging.output);
+  await options.writeExtras?.(staging.output, engine);
   await publish(staging, options.outputDir, { durable, force: options.force ?? false });
   return {
     outputDir: options.outputDir,
     files: outputFiles(plan).map(({ fileName, sizeBytes }) => ({ name: fileName, sizeBytes })),
-    warnings: findingWarnings(plan, layout, findings),
+    warnings: [...(engine?.notes ?? []), ...findingWarnings(plan, layout, findings)],
     tiles: layout.tiles,
     resumedTiles,
+    engine,
   };
 }
 

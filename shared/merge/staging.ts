@@ -2,7 +2,8 @@
  * A merge works in a hidden folder beside its target and appears there with one rename. What always holds: the target either does not exist
  * (or is what it was before), or is whole; a killed merge leaves its staging folder, which the same merge continues from.
  *
- * Layout of `.NAME.tributary-partial`: `output/` (what will be the target), `journal` (which tiles are written), `lock` (who is at work).
+ * Layout of `.NAME.tributary-partial`: `output/` (what will be the target), `journal` (which tiles are written), `lock` (who is at work),
+ * `scratch/` (never taken over from an earlier run).
  */
 import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -15,6 +16,8 @@ export interface Staging {
   /** Files written here become the output. */
   readonly output: string;
   readonly journal: string;
+  /** For what is only needed on the way. */
+  readonly scratch: string;
 }
 
 const LOCK = 'lock';
@@ -24,7 +27,7 @@ const CARD_TAG = /^- tributary$/m;
 export function stagingFor(outputDir: string): Staging {
   const target = resolve(outputDir);
   const root = join(dirname(target), `.${basename(target)}.tributary-partial`);
-  return { root, output: join(root, 'output'), journal: join(root, 'journal') };
+  return { root, output: join(root, 'output'), journal: join(root, 'journal'), scratch: join(root, 'scratch') };
 }
 
 /** @throws OUTPUT_EXISTS unless the target is free, empty, or an earlier output of ours and `force` is set */

@@ -1,4 +1,5 @@
 /** What a plan will take, told before it runs. */
+import { taskBytes } from './matrix-memory.js';
 import { BLOCK_ELEMENTS, UNIT_ELEMENTS } from './program.js';
 import type { MergePlan, PlannedTensor, PlanTotals } from './types.js';
 
@@ -37,9 +38,10 @@ export function totalsOf({ tensors, shards, model }: Pick<MergePlan, 'tensors' |
   let passes = 1;
   let memory = 0;
   for (const tensor of tensors) {
-    readBytes += (tensor.base?.sizeBytes ?? 0) + tensor.uses.reduce((bytes, use) => bytes + use.tensor.sizeBytes, 0);
+    const read = tensor.derivation?.inputs ?? tensor.uses;
+    readBytes += (tensor.base?.sizeBytes ?? 0) + read.reduce((bytes, use) => bytes + use.tensor.sizeBytes, 0);
     passes = Math.max(passes, passesOf(tensor));
-    memory = Math.max(memory, memoryOf(tensor));
+    memory = Math.max(memory, memoryOf(tensor), tensor.derivation === undefined ? 0 : THREADS * taskBytes(tensor.derivation));
   }
   return {
     tensors: tensors.length,

@@ -1,6 +1,7 @@
 import type { DType, StoredTensor, TensorMap } from '../formats/tensor.js';
 import type { ValueMode } from '../kernels/kernels.js';
 import type { Parameters } from '../recipe/recipe.js';
+import type { Derivation } from './derive.js';
 import type { SumSpec, TensorRule } from './plan-sum.js';
 import type { TensorProgram } from './program.js';
 import type { ModelRule } from './robust.js';
@@ -64,6 +65,8 @@ export interface PlannedTensor {
   readonly program?: TensorProgram | undefined;
   /** Where the masks of the uses go, of rules with one model for each task: number of the file behind the shards, bytes from its start. */
   readonly masks?: { readonly shard: number; readonly offsets: readonly number[] } | undefined;
+  /** Present when whole matrices are worked on first; `uses` (or `pending`) then take what comes of it. */
+  readonly derivation?: Derivation | undefined;
   /** Present when coefficients are measured first; `uses` then are those of the measurement. */
   readonly pending?: PendingSum | undefined;
 }

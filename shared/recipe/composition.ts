@@ -4,18 +4,33 @@
  */
 import type { RuleComposition, RuleDescription, RuleFamily, RuleNeed, RuleParameter } from './recipe.js';
 import { COMBINES } from './steps/combines.js';
+import { MATRIX_COMBINES } from './steps/matrix-combines.js';
 import { POSTS } from './steps/posts.js';
 import { TRANSFORMS } from './steps/transforms.js';
 import { WEIGHTINGS } from './steps/weightings.js';
 
-/** Of the composition's steps, in the order of the arithmetic. */
+/** Of the composition's steps, in the order of the arithmetic; what several steps share is listed once. */
 export function parametersOf(composition: RuleComposition): RuleParameter[] {
-  return [
+  const all = [
     ...composition.transforms.flatMap((step) => TRANSFORMS[step].parameters),
     ...WEIGHTINGS[composition.weighting].parameters,
     ...COMBINES[composition.combine].parameters,
     ...composition.post.flatMap((step) => POSTS[step].parameters),
   ];
+  return all.filter((parameter, index) => all.indexOf(parameter) === index);
+}
+
+/** Steps on whole matrices see them as they are: what thins elements out goes behind them, if at all. */
+function matrixContradiction({ transforms, combine }: RuleComposition): { readonly what: string; readonly expected?: string } | undefined {
+  const [first] = transforms;
+  if (transforms.includes('star') && first !== 'star')
+    return { what: `star needs whole matrices, and ${first ?? ''} in front of it changes them element by element`, expected: 'star first' };
+  const other = transforms.find((step) => step !== 'star');
+  if (other === undefined || !Object.hasOwn(MATRIX_COMBINES, combine)) return undefined;
+  return {
+    what: `${combine} needs whole matrices, and ${other} in front of it changes them element by element`,
+    expected: 'star or nothing',
+  };
 }
 
 export function needsOf({ of, weighting, combine, post }: RuleComposition): RuleNeed[] {
@@ -54,6 +69,8 @@ export function contradictionIn(composition: RuleComposition): { readonly what: 
     return { what: 'lines scales a merged task vector, not weights', expected: 'of: task_vectors' };
   if (post.includes('server') && of === 'weights')
     return { what: 'server steps along a task vector, not weights', expected: 'of: task_vectors' };
+  const ofMatrices = matrixContradiction(composition);
+  if (ofMatrices !== undefined) return ofMatrices;
   for (const steps of [transforms, post]) {
     const twice = steps.find((step, index) => steps.indexOf(step as never) !== index);
     if (twice !== undefined) return { what: `${twice} stands twice` };

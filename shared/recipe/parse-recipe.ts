@@ -5,6 +5,7 @@
 
 import { parametersOf } from './composition.js';
 import { parseContributors, parseModels, parseModules, parseSlices } from './parse-models.js';
+import { parseOutput } from './parse-output.js';
 import { addRefinements, type ParsedRule, parseMethod, parseWrittenRule, replaceWeighting } from './parse-rule.js';
 import { parseParameters, type SettingsContext } from './parse-settings.js';
 import { parseChatTemplate, parseTokenizer, parseTokenizerSource } from './parse-tokenizer.js';
@@ -42,6 +43,7 @@ const TOP_KEYS = [
   'tokenizer',
   'tokenizer_source',
   'chat_template',
+  'output',
 ] as const;
 
 function parseNumerics(at: YamlNode): Numerics {
@@ -157,6 +159,7 @@ export function parseRecipe(text: string, { fileName }: { fileName: string }): R
     dtype: read('dtype', parseDtype),
     outDtype: read('out_dtype', parseDtype),
     seed: read('seed', parseSeed) ?? 0,
+    output: read('output', parseOutput),
     tokenizer: tokenizer ?? tokenizerSource,
     chatTemplate: read('chat_template', parseChatTemplate),
     warnings: context.warnings,

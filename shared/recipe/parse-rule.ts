@@ -204,13 +204,15 @@ export function replaceWeighting({ description, settings }: ParsedRule, { keyNod
 
 /** `refine:`: transforms in front of the preset's own; `lines` goes behind what is merged. */
 export function addRefinements({ description, settings }: ParsedRule, { value, keyNode }: YamlEntry): ParsedRule {
-  const steps = listOfSteps(value, ['clip', 'lines'], '[{clip: {rho: auto}}]', 'is no refinement: write it under rule: transform');
-  const transforms = steps.filter((step) => step.name === 'clip').map((): TransformStep => 'clip');
+  const steps = listOfSteps(value, ['star', 'clip', 'lines'], '[{star: {eta: 40}}]', 'is no refinement: write it under rule: transform');
+  const transforms = steps.filter((step) => step.name !== 'lines').map((step) => step.name as TransformStep);
   const lines = steps.filter((step) => step.name === 'lines').map((): PostStep => 'lines');
   if (steps.length === 0) return { description, settings };
   const { composition } = description;
   const refined = { ...composition, transforms: [...transforms, ...composition.transforms], post: [...lines, ...composition.post] };
   checkComposition(keyNode, refined);
-  const added = steps.flatMap((step) => settingsOf(step, step.name === 'clip' ? TRANSFORMS.clip.parameters : POSTS.lines.parameters));
+  const added = steps.flatMap((step) =>
+    settingsOf(step, step.name === 'lines' ? POSTS.lines.parameters : TRANSFORMS[step.name as TransformStep].parameters),
+  );
   return { description: changePreset(description, refined), settings: [...settings, ...added] };
 }

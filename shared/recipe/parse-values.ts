@@ -61,25 +61,31 @@ export function parseParameterValue(at: YamlNode): ParameterValue {
   return [{ value: parseNumber(at) }];
 }
 
-/** A folder, or `base:<name>` in a round. mergekit's `+lora` and `{model, lora}` forms are refused by name. */
+/** A folder, `folder+adapter` (mergekit's form, also written `{model, lora}`), or `base:<name>` in a round. */
 export function parseModelReference(at: YamlNode): string {
   if (isMapping(at)) {
     let model: string | undefined;
+    let adapter: string | undefined;
     for (const entry of entriesOf(at)) {
       if (entry.key === 'model' || entry.key === 'path') model = parseModelReference(entry.value);
       else if (['lora', 'override_architecture', 'revision'].includes(entry.key) && isNothing(entry.value)) continue;
-      else refuseKey(entry, ['model'], ['lora', 'override_architecture', 'revision']);
+      else if (entry.key === 'lora') adapter = parseModelReference(entry.value);
+      else refuseKey(entry, ['model', 'lora'], ['override_architecture', 'revision']);
     }
-    return model ?? refuse('RECIPE_INVALID', at, 'a model reference without model', { expected: 'the path of a folder' });
+    if (model === undefined) return refuse('RECIPE_INVALID', at, 'a model reference without model', { expected: 'the path of a folder' });
+    return adapter === undefined ? model : checkReference(at, `${model}+${adapter}`);
   }
-  const text = textOf(at, 'the path of a folder');
-  if (text.includes('+')) {
-    const [, adapter = ''] = text.split('+');
-    if (adapter !== '')
-      return refuse('RECIPE_UNSUPPORTED', at, 'a model with a LoRA adapter (`model+adapter`) is not supported in this version', {
-        got: text,
-        fix: 'Merge the adapter into its base first and give that folder; a path must not contain +.',
-      });
-  }
+  return checkReference(at, textOf(at, 'the path of a folder'));
+}
+
+/** A reference has at most one adapter. */
+function checkReference(at: YamlNode, text: string): string {
+  const parts = text.split('+');
+  if (parts.length > 2 || (parts.length === 2 && parts.includes('')))
+    return refuse('RECIPE_INVALID', at, 'a model reference has one adapter at most', {
+      expected: 'FOLDER or FOLDER+ADAPTER',
+      got: text,
+      fix: 'A path must not contain +.',
+    });
   return text;
 }

@@ -15,7 +15,7 @@ export type Parameters = ReadonlyMap<string, ParameterValue>;
 
 export type Weighting = 'uniform' | 'samples' | 'steps' | 'given' | 'nan' | 'metagpt';
 /** Done to each task vector by itself, in order. */
-export type TransformStep = 'clip' | 'trim' | 'outliers' | 'drop' | 'della';
+export type TransformStep = 'star' | 'clip' | 'trim' | 'outliers' | 'drop' | 'della';
 export type CombineStep =
   | 'sum'
   | 'sign_consensus'
@@ -37,7 +37,10 @@ export type CombineStep =
   | 'model_stock'
   | 'nearswap'
   | 'arcee_fusion'
-  | 'passthrough';
+  | 'passthrough'
+  | MatrixCombineStep;
+/** Combinations that look at whole matrices; tensors that are none are averaged. */
+export type MatrixCombineStep = 'tsv' | 'iso_c' | 'iso_cts' | 'knots' | 'wudi';
 /** Done to the merged vector, in order. */
 export type PostStep = 'lines' | 'server' | 'scale';
 
@@ -76,7 +79,7 @@ export interface RuleParameter {
   readonly integer?: true | undefined;
 }
 
-export type RuleFamily = 'averaging' | 'task vectors' | 'masks' | 'robust' | 'geometry' | 'across rounds';
+export type RuleFamily = 'averaging' | 'task vectors' | 'spectral' | 'masks' | 'robust' | 'geometry' | 'across rounds';
 export type RuleNeed = 'base' | 'samples' | 'steps' | 'rounds';
 
 export interface RuleDescription {
@@ -143,6 +146,12 @@ export interface RecipeContributor {
   readonly parameters: Parameters;
 }
 
+/** A LoRA adapter instead of a model: of at most `rank`, and of no higher one than keeps the share `energy` of the squared singular values. */
+export interface AdapterOutput {
+  readonly rank?: number | undefined;
+  readonly energy?: number | undefined;
+}
+
 /** `exact`: one rounding at the end. `mergekit`: rounded where mergekit rounds, in the dtype it computes in. */
 export type Numerics = 'exact' | 'mergekit';
 
@@ -169,6 +178,8 @@ export interface Recipe {
   readonly dtype?: MergeDType | undefined;
   readonly outDtype?: MergeDType | undefined;
   readonly seed: number;
+  /** Undefined: the whole model. */
+  readonly output?: AdapterOutput | undefined;
   /** Whose tokenizer the output gets, when the recipe says it: `base`, `union`, or the reference of a model. */
   readonly tokenizer?: string | undefined;
   /** `auto`, the name of a template, or a Jinja template. */

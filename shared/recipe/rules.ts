@@ -9,8 +9,17 @@ import { MASKS } from './rules/masks.js';
 import { ROBUST } from './rules/robust.js';
 import { SERVER } from './rules/server.js';
 import { SPARSE } from './rules/sparse.js';
+import { SPECTRAL } from './rules/spectral.js';
 
-export const RULES: Readonly<Record<string, RuleDescription>> = { ...AVERAGING, ...SPARSE, ...MASKS, ...ROBUST, ...GEOMETRY, ...SERVER };
+export const RULES: Readonly<Record<string, RuleDescription>> = {
+  ...AVERAGING,
+  ...SPARSE,
+  ...SPECTRAL,
+  ...MASKS,
+  ...ROBUST,
+  ...GEOMETRY,
+  ...SERVER,
+};
 
 export function findRule(name: string): RuleDescription | undefined {
   return Object.hasOwn(RULES, name) ? RULES[name] : undefined;
@@ -19,15 +28,13 @@ export function findRule(name: string): RuleDescription | undefined {
 const words = (text: string): readonly string[] => text.split(/\s+/);
 
 /** Methods that exist elsewhere or are planned here: refused by name, not as typing errors. */
-export const LATER_METHODS: readonly string[] = words(
-  'star tsv_m iso_c iso_cts knots_ties wudi regmean fisher pleas ram ramplus_tl core_space',
-);
+export const LATER_METHODS: readonly string[] = words('regmean fisher pleas ram ramplus_tl core_space');
 
 /** Keys at the top of a recipe that will mean something here. */
 export const LATER_KEYS: readonly string[] = words('map round');
 
 /** Steps of a written-out rule that are planned. */
-export const LATER_STEPS: readonly string[] = words('star align tsv iso regmean least_squares norm_preservation');
+export const LATER_STEPS: readonly string[] = words('align regmean least_squares norm_preservation');
 
 /** Parameters of mergekit's methods: without effect on those that do not read them, there as here. */
 export const MERGEKIT_PARAMETERS: readonly string[] = words(

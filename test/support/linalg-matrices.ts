@@ -34,12 +34,15 @@ export const difference = (a: Matrix<Reals>, b: Matrix<Reals>): Wide =>
 
 /** a b in fp64. */
 export function product(a: Matrix<Reals>, b: Matrix<Reals>): Wide {
+  const [left, right] = [new Float64Array(a.data), new Float64Array(b.data)];
   const result = new Float64Array(a.rows * b.columns);
   for (let row = 0; row < a.rows; row += 1) {
+    const sums = result.subarray(row * b.columns, (row + 1) * b.columns);
     for (let inner = 0; inner < a.columns; inner += 1) {
-      const factor = at(a, row, inner);
-      for (let column = 0; column < b.columns; column += 1) {
-        result[row * b.columns + column] = (result[row * b.columns + column] as number) + factor * at(b, inner, column);
+      const factor = left[row * a.columns + inner] as number;
+      const from = inner * b.columns;
+      for (let column = 0; column < sums.length; column += 1) {
+        sums[column] = (sums[column] as number) + factor * (right[from + column] as number);
       }
     }
   }

@@ -8,7 +8,7 @@ import { expectError } from '../support/expect-error.js';
 
 const parse = (text: string) => parseRecipe(text, { fileName: 'r.yml' });
 const ISSUE =
-  'fedavg fednova fedgma median cclip trimmed_mean geometric_median krum multi_krum fedavgm fedadam fedyogi nan metagpt linear task_arithmetic ties dare_linear dare_ties della della_linear breadcrumbs breadcrumbs_ties sce consensus_ta tall pcb emr lines localize_and_stitch slerp nuslerp multislerp karcher model_stock nearswap arcee_fusion passthrough';
+  'fedavg fednova fedgma median cclip trimmed_mean geometric_median krum multi_krum fedavgm fedadam fedyogi nan metagpt linear task_arithmetic ties dare_linear dare_ties della della_linear breadcrumbs breadcrumbs_ties sce consensus_ta tall pcb emr lines localize_and_stitch slerp nuslerp multislerp karcher model_stock nearswap arcee_fusion passthrough star tsv_m iso_c iso_cts knots_ties wudi';
 
 describe('the registry of rules', () => {
   it('has every rule by its name, and refuses those to come by theirs', async () => {

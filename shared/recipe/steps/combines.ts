@@ -1,5 +1,6 @@
 /** Steps that make one vector of all contributions, and what each allows around it. */
 import type { CombineStep, RuleComposition, RuleNeed, RuleParameter, Weighting } from '../recipe.js';
+import { MATRIX_COMBINES } from './matrix-combines.js';
 import type { StepDescription } from './transforms.js';
 
 export interface CombineDescription extends StepDescription {
@@ -304,4 +305,5 @@ export const COMBINES: Readonly<Record<CombineStep, CombineDescription>> = {
     maxModels: 1,
     secure: NO_SECURE('there is one, with nothing to hide among'),
   },
+  ...MATRIX_COMBINES,
 };

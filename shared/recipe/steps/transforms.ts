@@ -30,7 +30,32 @@ const rescale = (byDefault: string, choices: readonly string[]): RuleParameter =
     : 'l1: the kept elements are scaled so that the L1 norm of the tensor stays',
 });
 
+/** Which tensors count as matrices (see merge/matrix-tensors.ts). */
+export const MATRICES: RuleParameter = {
+  name: 'matrices',
+  scope: 'global',
+  kind: 'choice',
+  choices: ['layers', 'all'],
+  default: 'layers',
+  meaning: 'layers: matrices inside of layers, convolutions flattened; all: embeddings and heads as well',
+};
+
 export const TRANSFORMS: Readonly<Record<TransformStep, StepDescription>> = {
+  star: {
+    does: 'keeps the leading singular directions of each matrix and scales them up to its nuclear norm',
+    parameters: [
+      {
+        name: 'eta',
+        scope: 'model',
+        kind: 'number',
+        default: 40,
+        meaning: 'percent of the sum of singular values that is kept',
+        min: 0,
+        max: 100,
+      },
+      MATRICES,
+    ],
+  },
   clip: {
     does: 'scales the vector down to the norm rho if it is longer',
     parameters: [

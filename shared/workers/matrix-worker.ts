@@ -1,0 +1,34 @@
+/** Entry of a thread that works on whole matrices: it loads an engine once and takes one tensor at a time. */
+import { parentPort } from 'node:worker_threads';
+import { TributaryError, toTributaryError } from '../errors/tributary-error.js';
+import { instantiateKernels, type Kernels } from '../kernels/kernels.js';
+import type { LinearAlgebra } from '../linalg/linear-algebra.js';
+import { loadEngine } from '../linalg/load-engine.js';
+import { NotFiniteError } from './load-matrix.js';
+import type { MatrixReply, MatrixRequest } from './matrix-job.js';
+import { runMatrixTask } from './matrix-tasks.js';
+
+let ready: { readonly la: LinearAlgebra; readonly kernels: Kernels } | undefined;
+
+async function perform(request: MatrixRequest): Promise<void> {
+  if (request.kind === 'start') {
+    ready = { la: await loadEngine(request.engine), kernels: instantiateKernels(request.kernels) };
+    return;
+  }
+  if (ready === undefined) throw new TributaryError('INTERNAL', { what: 'a matrix came before the engine' });
+  runMatrixTask(ready.la, ready.kernels, request.sources, request.task);
+}
+
+async function answer(request: MatrixRequest): Promise<MatrixReply> {
+  try {
+    await perform(request);
+    return { kind: 'done' };
+  } catch (error) {
+    if (error instanceof NotFiniteError) return { kind: 'done', notFinite: error.found };
+    return { kind: 'failed', error: toTributaryError(error).toJSON() };
+  }
+}
+
+parentPort?.on('message', (request: MatrixRequest) => {
+  void answer(request).then((reply) => parentPort?.postMessage(reply));
+});
