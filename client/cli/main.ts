@@ -8,6 +8,7 @@ import { CATALOGUE, EXIT_CODE } from '../../shared/errors/catalogue.js';
 import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { VERSION } from '../../shared/version.js';
 import type { CommandContext } from './context.js';
+import { engineOption } from './engine-flag.js';
 import { createIo, describeError } from './io.js';
 import type { LocalContext } from './local-context.js';
 import type { MergeFlags } from './merge-command.js';
@@ -154,8 +155,10 @@ function buildProgram(): Command {
 
   program
     .command('doctor')
-    .description('versions, engines, limits, and whether the coordinator answers')
-    .action(action(async (context) => (await import('./doctor-command.js')).runDoctor(context)));
+    .description('versions, engines and their speed, limits, and whether the coordinator answers')
+    .option('--fix', 'install what is missing to be fast: OpenBLAS, from PyPI', false)
+    .addOption(engineOption())
+    .action(action(async (context, flags: { fix: boolean }) => (await import('./doctor-command.js')).runDoctor(context, flags.fix)));
 
   program
     .command('demo')
