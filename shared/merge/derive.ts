@@ -11,6 +11,7 @@ import { MATRIX_COMBINES } from '../recipe/steps/matrix-combines.js';
 import { matrixShape } from './matrix-tensors.js';
 import { holdsWeights } from './plan-sum.js';
 import type { MergeInput } from './types.js';
+import { isUnchanged } from './unchanged.js';
 
 /** `each`: one result an input; all others one in all. */
 export type MatrixCombine =
@@ -47,8 +48,10 @@ export const isScratchPath = (path: string): boolean => path.startsWith(SCRATCH)
 export const scratchName = (path: string): string => path.slice(SCRATCH.length);
 
 /** Where factors or the matrix itself lie. */
-export const storedParts = (tensor: StoredTensor): readonly StoredTensor[] =>
-  tensor.product === undefined ? [tensor] : [tensor.product.left, tensor.product.right];
+export function storedParts(tensor: StoredTensor): readonly StoredTensor[] {
+  if (tensor.sum !== undefined) return [tensor.sum.weights, ...storedParts(tensor.sum.difference)];
+  return tensor.product === undefined ? [tensor] : [tensor.product.left, tensor.product.right];
+}
 
 /** The file that a derivation writes. */
 export const scratchPathOf = ({ outputs }: Derivation): string =>
@@ -120,7 +123,7 @@ export function planDerivation(request: DerivationRequest): Derivation | undefin
     const difference = !holdsWeights(inputs[input], tensor);
     return { input, tensor, difference, eta: star ? values.model('eta', input) : undefined, weight: sum?.[index] ?? 1 };
   });
-  if (all.length === 0) return undefined;
+  if (all.every(({ difference, tensor }) => !difference && isUnchanged(tensor, base))) return undefined;
   let end = 0;
   const place32 = (count: number): Pick<StoredTensor, 'sizeBytes' | 'segments'> => {
     const segments = [{ path: `${SCRATCH}${place}`, offset: end, length: count * 4 }];

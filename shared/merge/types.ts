@@ -21,6 +21,8 @@ export interface MergeInput {
   readonly steps?: number | undefined;
   /** Parameters that the recipe gives beside the model. */
   readonly parameters?: Parameters | undefined;
+  /** What its own files hold, where that is not `tensors` (adapters): what its digest is of. */
+  readonly stored?: TensorMap | undefined;
   /** Hex SHA-256 of the weights (see transfer/artifact.ts); what random masks depend on. */
   readonly weightsDigest?: string | undefined;
   /** The base model itself, taking part as a model (linear only). */
