@@ -119,11 +119,14 @@ export function planDerivation(request: DerivationRequest): Derivation | undefin
   const star = recipe.rule.transforms.includes('star');
   const wanted = combineOf(recipe, values);
   const combine: MatrixCombine = wanted.kind === 'each' && sum !== undefined ? { kind: 'sum' } : wanted;
-  const all = sources.map(({ input, tensor }, index): DerivedInput => {
+  const listed = sources.map(({ input, tensor }, index): DerivedInput => {
     const difference = !holdsWeights(inputs[input], tensor);
     return { input, tensor, difference, eta: star ? values.model('eta', input) : undefined, weight: sum?.[index] ?? 1 };
   });
-  if (all.every(({ difference, tensor }) => !difference && isUnchanged(tensor, base))) return undefined;
+  const changed = listed.filter(({ difference, tensor }) => difference || !isUnchanged(tensor, base));
+  if (changed.length === 0) return undefined;
+  // To a sum nothing is added by what did not change; elsewhere a task without a vector still counts as one.
+  const all = combine.kind === 'sum' ? changed : listed;
   let end = 0;
   const place32 = (count: number): Pick<StoredTensor, 'sizeBytes' | 'segments'> => {
     const segments = [{ path: `${SCRATCH}${place}`, offset: end, length: count * 4 }];
