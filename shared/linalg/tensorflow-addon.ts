@@ -40,11 +40,17 @@ export interface TensorflowAddon {
 const requireFromHere = createRequire(import.meta.url);
 const VERSION = '2.21.0';
 
-/** What may be there, best first: what `npm run setup:tensorflow` built, then the packages as npm installs them. */
-export function tensorflowPackages(enginesFolder: string): readonly string[] {
-  const built = (kind: string): string => join(enginesFolder, `tensorflow-${VERSION}-${kind}`, 'node_modules/@tensorflow/tfjs-node-gpu');
-  return [built('gpu'), built('cpu'), '@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];
-}
+/** Folder of the package that `npm run setup:tensorflow` builds. */
+export const builtTensorflow = (enginesFolder: string, kind: 'cpu' | 'gpu'): string =>
+  join(enginesFolder, `tensorflow-${VERSION}-${kind}`, 'node_modules/@tensorflow/tfjs-node-gpu');
+
+/** What may be there, best first: what was built here, then the packages as npm installs them. */
+export const tensorflowPackages = (enginesFolder: string): readonly string[] => [
+  builtTensorflow(enginesFolder, 'gpu'),
+  builtTensorflow(enginesFolder, 'cpu'),
+  '@tensorflow/tfjs-node-gpu',
+  '@tensorflow/tfjs-node',
+];
 
 /** Path of the addon of a package, if both are there. `packageName` resolves from here, or is the absolute path of a package. */
 export function findTensorflowAddon(packageName: string): string | undefined {

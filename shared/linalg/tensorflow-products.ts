@@ -18,11 +18,12 @@ export function gemm<T extends Reals>(place: Placement, a: Matrix<T>, b: Matrix<
     // An addon that cannot be told a device cannot be told either that f32 is not TF32.
     const exact = place.device !== undefined && a.data instanceof Float32Array;
     const type = exact ? 'f32' : 'f64';
-    const upload = exact ? tensors.upload : tensors.uploadWide;
+    const upload = (matrix: Matrix<T>): Tensor => (exact ? tensors.upload(matrix) : tensors.uploadWide(matrix));
     const result = tensors.run('MatMul', { T: type, transpose_a: transposeA, transpose_b: transposeB }, upload(a), upload(b));
     return exact ? (tensors.readF32(result) as Reals as T) : tensors.readLike(a.data, result);
   });
   const target = into ?? { rows, columns, data: product };
+  if (into === undefined && alpha === 1) return target;
   for (let index = 0; index < product.length; index += 1) {
     const there = beta === 0 ? 0 : beta * (target.data[index] as number);
     target.data[index] = alpha * (product[index] as number) + there;

@@ -1,4 +1,5 @@
 /** Entry point of the process that tensorflow-probe.ts starts: package [device]. Prints a FoundTensorflow or NoTensorflow. */
+import { TributaryError } from '../errors/tributary-error.js';
 import { selfTest } from './self-test.js';
 import { createTensorflowEngine, deviceOf } from './tensorflow.js';
 import { loadTensorflowAddon } from './tensorflow-addon.js';
@@ -11,7 +12,7 @@ async function trial(packageName: string, wanted: string | undefined): Promise<F
     const wrong = selfTest(await createTensorflowEngine({ engine: 'tensorflow', packageName, device }));
     return wrong === undefined ? { packageName, device, version: addon.TF_Version } : { reason: `it computes wrongly: ${wrong}` };
   } catch (error) {
-    return { reason: (error as Error).message };
+    return { reason: error instanceof TributaryError ? error.details.what : (error as Error).message };
   }
 }
 
