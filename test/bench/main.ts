@@ -1,11 +1,13 @@
 /** `npm run bench -- NAME [options]`: every number we publish comes from here. */
 import { benchMerge } from './merge.js';
 import { benchPeers } from './peers.js';
+import { benchSpectral } from './spectral.js';
 import { benchTransfer } from './transfer.js';
 
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => void | Promise<void>>> = {
   merge: benchMerge,
   peers: benchPeers,
+  spectral: benchSpectral,
   transfer: benchTransfer,
 };
 
