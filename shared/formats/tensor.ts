@@ -59,8 +59,18 @@ export interface StoredTensor extends TensorInfo {
   readonly segments: readonly Segment[];
   /** Present when the values are not stored but are this product, as F32; `segments` is then empty and `sizeBytes` 4 bytes an element. */
   readonly product?: Product | undefined;
+  /** Present when the values are not stored but are this sum, element by element, as F32; `segments` and `sizeBytes` as with a product. */
+  readonly sum?: TensorSum | undefined;
   /** The values are a difference to the base, whatever the other tensors of the same contribution are. */
   readonly difference?: boolean | undefined;
+}
+
+/** Weights and a difference to them: a model with an adapter on a base that a merge does not know as its base. */
+export interface TensorSum {
+  /** F32, F16 or BF16, stored. */
+  readonly weights: StoredTensor;
+  /** A product. */
+  readonly difference: StoredTensor;
 }
 
 /** scale x left x right, in the shape of the tensor it belongs to (convolutions flattened behind the first dimension), or its transpose. */
@@ -75,3 +85,14 @@ export interface Product {
 }
 
 export type TensorMap = ReadonlyMap<string, StoredTensor>;
+
+/** Bytes that have to be read for all values of a tensor once. */
+export function readBytesOf({ product, sum, sizeBytes }: StoredTensor): number {
+  if (product !== undefined) return product.left.sizeBytes + product.right.sizeBytes;
+  return sum === undefined ? sizeBytes : sum.weights.sizeBytes + readBytesOf(sum.difference);
+}
+
+/** The dtype that the values are kept in; of a sum that of its weights. A product has none of its own. */
+export function nativeDType({ sum, dtype }: StoredTensor): DType {
+  return sum === undefined ? dtype : sum.weights.dtype;
+}

@@ -47,6 +47,10 @@ export interface KernelFunctions extends BlockFunctions {
   dot(x: number, xDtype: number, y: number, yDtype: number, count: number): number;
   squaredDifference(x: number, xDtype: number, y: number, yDtype: number, count: number): number;
   firstNonFinite(x: number, dtype: number, count: number): number;
+  /** assembly/product.ts */
+  productRows(left: number, right: number, rank: number, rows: number, from: number, to: number, out: number, scale: number): void;
+  packPanels(from: number, first: number, count: number, rank: number, columns: number, turned: number, to: number): void;
+  spread64(from: number, to: number, step: number, count: number): void;
 }
 
 export interface Kernels {

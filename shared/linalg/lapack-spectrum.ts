@@ -9,6 +9,7 @@ import { TributaryError } from '../errors/tributary-error.js';
 import { failed, singularValues, withWorkspace } from './lapack-factorisations.js';
 import { double, type LapackLibrary } from './lapack-library.js';
 import { lowerGram } from './lapack-products.js';
+import { applyReflectors, type Reflectors } from './lapack-reflectors.js';
 import { normOf, scratchOf, splitBlocks, type Tridiagonal, twistedVector } from './lapack-tridiagonal.js';
 import type { Matrix, Reals, Spectrum } from './linear-algebra.js';
 
@@ -22,9 +23,7 @@ const MOST_OVERLAP = 0.1;
 /** The Gram matrix as Q T Q^T. */
 interface Reduced {
   readonly size: number;
-  /** Householder vectors of Q in the lower triangle (column-major), and their factors. */
-  readonly reflectors: Float64Array;
-  readonly factors: Float64Array;
+  readonly reflectors: Reflectors;
   readonly tridiagonal: Tridiagonal;
   readonly norm: number;
 }
@@ -47,21 +46,7 @@ export function lapackSpectrum(library: LapackLibrary, a: Matrix<Reals>): Spectr
       const size = reduced.size;
       if (count === 0) return { rows: 0, columns: size, data: new Float64Array(0) };
       const vectors = twisted(library, reduced, blockValues.slice(0, count)) ?? divideAndConquer(library, reduced, count);
-      withWorkspace(library, 'dormtr', (work, length, info) => [
-        'L',
-        'L',
-        'N',
-        size,
-        count,
-        reduced.reflectors,
-        size,
-        reduced.factors,
-        vectors,
-        size,
-        work,
-        length,
-        info,
-      ]);
+      if (size > 1) applyReflectors(library, reduced.reflectors, vectors, count);
       return { rows: count, columns: size, data: vectors };
     },
   };
@@ -83,13 +68,13 @@ function sumIsGood(values: Float64Array): boolean {
 
 function reduce(library: LapackLibrary, a: Matrix<Reals>, side: 'left' | 'right'): { reduced: Reduced; blockValues: BlockValue[] } {
   const size = Math.min(a.rows, a.columns);
-  const reflectors = lowerGram(library, a, side);
+  const vectors = lowerGram(library, a, side);
   const factors = new Float64Array(size);
   const tridiagonal = { diagonal: new Float64Array(size), beside: new Float64Array(Math.max(0, size - 1)) };
   withWorkspace(library, 'dsytrd', (work, length, info) => [
     'L',
     size,
-    reflectors,
+    vectors,
     size,
     tridiagonal.diagonal,
     tridiagonal.beside,
@@ -113,7 +98,7 @@ function reduce(library: LapackLibrary, a: Matrix<Reals>, side: 'left' | 'right'
     for (const value of values) blockValues.push({ value, start, end });
   }
   blockValues.sort((one, other) => other.value - one.value);
-  return { reduced: { size, reflectors, factors, tridiagonal, norm }, blockValues };
+  return { reduced: { size, reflectors: { size, vectors, factors }, tridiagonal, norm }, blockValues };
 }
 
 /** Orthonormal eigenvectors of T for the given values, one after the other, or nothing where they are too close together for this way. */

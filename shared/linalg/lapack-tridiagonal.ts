@@ -13,10 +13,12 @@ export interface Tridiagonal {
 
 /** Where elements beside the diagonal are no larger than this part of the norm, they are taken for zero: a rounding error's worth. */
 const SPLIT = 2 ** -52;
-/** What a vector may leave, relative to the norm, before the eigenvalue is corrected, and before it is given up. */
-const RESIDUAL_AIM = 2 ** -48;
-const RESIDUAL_LIMIT = 2 ** -43;
+/** What a vector may leave, relative to the norm: past the first another round follows, past the second it is given up. */
+const RESIDUAL_AIM = 2 ** -46;
+const RESIDUAL_LIMIT = 2 ** -45;
 const MOST_CORRECTIONS = 3;
+/** How far its own value may be from the eigenvalue, relative to the norm: what LAPACK's eigenvalues are off at worst, with room. */
+const DRIFT_LIMIT = 2 ** -42;
 /** Past this the elements of a vector are zero; it also keeps the arithmetic away from denormal numbers. */
 const VANISHED = 1e-30;
 
@@ -57,7 +59,7 @@ export function scratchOf(length: number): Scratch {
 
 /**
  * Writes the unit eigenvector of `eigenvalue` of one block into `vector`, which has its length. `norm` is that of the whole matrix. False when
- * what it leaves (the norm of T v - eigenvalue v) is more than rounding.
+ * what it leaves (T v less v times its own value) is more than rounding, or its own value is another.
  */
 export function twistedVector(block: Tridiagonal, eigenvalue: number, norm: number, scratch: Scratch, vector: Float64Array): boolean {
   if (vector.length === 1) {
@@ -69,12 +71,12 @@ export function twistedVector(block: Tridiagonal, eigenvalue: number, norm: numb
     const remainder = eliminate(block, value, norm, scratch);
     const squares = substitute(scratch, remainder.at, vector);
     scale(vector, 1 / Math.sqrt(squares));
-    const residual = residualOf(block, eigenvalue, vector);
+    // The vector's Rayleigh quotient.
+    value += remainder.size / squares;
+    if (!(Math.abs(value - eigenvalue) <= DRIFT_LIMIT * norm)) return false;
+    const residual = residualOf(block, value, vector);
     if (residual <= RESIDUAL_AIM * norm) return true;
-    const change = remainder.size / squares;
-    const moved = Math.abs(value + change - eigenvalue);
-    if (corrections === MOST_CORRECTIONS || !(moved <= RESIDUAL_LIMIT * norm)) return residual <= RESIDUAL_LIMIT * norm;
-    value += change;
+    if (corrections === MOST_CORRECTIONS) return residual <= RESIDUAL_LIMIT * norm;
   }
 }
 

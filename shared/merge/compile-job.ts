@@ -116,7 +116,7 @@ export function compilePart(
     const firstTile = layout.firstTiles[from + index] ?? 0;
     const firstUse = uses.length / 4;
     const sources = tensor.uses.map((use) => ({
-      source: builder.add(use.tensor.segments),
+      source: builder.addTensor(use.tensor),
       dtype: dtypeCode(use.tensor),
       mode: VALUE_MODE[use.mode],
       input: use.input,
@@ -125,7 +125,7 @@ export function compilePart(
       const one = sources[use];
       if (one !== undefined) uses.push(one.source, one.dtype, one.mode, coefficient);
     });
-    const base = tensor.base === undefined ? undefined : { source: builder.add(tensor.base.segments), dtype: dtypeCode(tensor.base) };
+    const base = tensor.base === undefined ? undefined : { source: builder.addTensor(tensor.base), dtype: dtypeCode(tensor.base) };
     const fields = Array<number>(TENSOR.fields).fill(0);
     fields[TENSOR.firstTile] = firstTile;
     fields[TENSOR.action] = tensor.program === undefined ? ACTION[tensor.action] : ACTION.program;

@@ -11,7 +11,7 @@ export interface CompiledMatrices {
 }
 
 function stored(builder: SourceTableBuilder, tensor: StoredTensor): StoredMatrix {
-  return { source: builder.add(tensor.segments), dtype: isMergeDType(tensor.dtype) ? DTYPE_CODE[tensor.dtype] : -1 };
+  return { source: builder.addTensor(tensor), dtype: isMergeDType(tensor.dtype) ? DTYPE_CODE[tensor.dtype] : -1 };
 }
 
 function productOf(builder: SourceTableBuilder, { product, shape }: StoredTensor): StoredProduct | undefined {

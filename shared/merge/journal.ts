@@ -29,8 +29,8 @@ export async function planDigest(
   const hash = createHash('sha256').update(FORMAT);
   const { sources } = compiled;
   for (const numbers of [compiled.tensors, compiled.uses]) hash.update(`${numbers.length};`).update(new Uint8Array(numbers.buffer));
-  for (const { segments, starts, pathBytes } of [sources, ofMatrices]) {
-    for (const numbers of [segments, starts]) hash.update(`${numbers.length};`).update(new Uint8Array(numbers.buffer));
+  for (const { segments, starts, products, sums, pathBytes } of [sources, ofMatrices]) {
+    for (const numbers of [segments, starts, products, sums]) hash.update(`${numbers.length};`).update(new Uint8Array(numbers.buffer));
     hash.update(new Uint8Array(pathBytes.buffer));
   }
   hash.update(JSON.stringify([tasks, engine]));

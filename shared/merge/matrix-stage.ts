@@ -8,10 +8,10 @@ import { join } from 'node:path';
 import { TributaryError } from '../errors/tributary-error.js';
 import type { WasmModule } from '../kernels/web-assembly.js';
 import type { EngineChoice } from '../linalg/linear-algebra.js';
-import { peakBytes } from '../spectral/memory.js';
 import type { NotFinite } from '../workers/matrix-job.js';
 import { compileMatrices } from './compile-matrices.js';
-import { type Derivation, scratchName } from './derive.js';
+import { type Derivation, isScratchPath, scratchName } from './derive.js';
+import { taskBytes } from './matrix-memory.js';
 import { createMatrixThreads } from './matrix-threads.js';
 import type { MergePlan, PlannedTensor } from './types.js';
 
@@ -77,7 +77,7 @@ function createBudget(bytes: number): { take(size: number): Promise<void>; giveB
 export function createMatrixStage(options: MatrixStageOptions): MatrixStage {
   const { plan, scratchDir, engine, kernels, signal } = options;
   const threads = createMatrixThreads(engine.engine === 'tensorflow' ? 1 : options.threads, { engine, kernels });
-  const pathOf = (path: string): string => join(scratchDir, scratchName(path));
+  const pathOf = (path: string): string => (isScratchPath(path) ? join(scratchDir, scratchName(path)) : path);
   let done = 0;
 
   return {
@@ -95,7 +95,7 @@ export function createMatrixStage(options: MatrixStageOptions): MatrixStage {
       const stop = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
       const results = tasks.map(async (task, index) => {
         const one = derived[index];
-        const bytes = peakBytes(task.combine.kind, task.rows, task.columns, task.inputs.length);
+        const bytes = one === undefined ? 0 : taskBytes(one.derivation);
         await budget.take(bytes);
         try {
           if (one === undefined || failed.signal.aborted) return;

@@ -1,4 +1,5 @@
 /** What a plan will take, told before it runs. */
+import { taskBytes } from './matrix-memory.js';
 import { BLOCK_ELEMENTS, UNIT_ELEMENTS } from './program.js';
 import type { MergePlan, PlannedTensor, PlanTotals } from './types.js';
 
@@ -40,7 +41,7 @@ export function totalsOf({ tensors, shards, model }: Pick<MergePlan, 'tensors' |
     const read = tensor.derivation?.inputs ?? tensor.uses;
     readBytes += (tensor.base?.sizeBytes ?? 0) + read.reduce((bytes, use) => bytes + use.tensor.sizeBytes, 0);
     passes = Math.max(passes, passesOf(tensor));
-    memory = Math.max(memory, memoryOf(tensor));
+    memory = Math.max(memory, memoryOf(tensor), tensor.derivation === undefined ? 0 : THREADS * taskBytes(tensor.derivation));
   }
   return {
     tensors: tensors.length,

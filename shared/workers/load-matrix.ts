@@ -23,7 +23,6 @@ export interface MatrixLoader {
 
 export function createMatrixLoader(kernels: Kernels, reader: SourceReader): MatrixLoader {
   const { run } = kernels;
-  kernels.reset();
   const slot = kernels.reserve(BLOCK * 4);
   const wide = kernels.reserve(BLOCK * 4);
   const baseWide = kernels.reserve(BLOCK * 4);

@@ -74,7 +74,7 @@ function piecesOf(look: Look, start: number, count: number, piece: number): [fro
 export function startLooks(job: LookJob): UnitRunner {
   const { control, tasks, buffers, statistics } = job;
   const kernels = instantiateKernels(job.kernels);
-  const reader = createSourceReader(job.sources);
+  const reader = createSourceReader(job.sources, kernels);
   const rowDraw = createRowDraw(kernels);
   const vectors = createVectors(kernels, reader, statistics);
   const last = tasks.at(-1);

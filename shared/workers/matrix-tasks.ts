@@ -5,6 +5,7 @@ import type { Kernels } from '../kernels/kernels.js';
 import type { LinearAlgebra, Matrix } from '../linalg/linear-algebra.js';
 import { isoC, isoCts } from '../spectral/iso.js';
 import { knots } from '../spectral/knots.js';
+import { sumOf, zeros } from '../spectral/matrices.js';
 import { starProduct } from '../spectral/product-svd.js';
 import { addStar } from '../spectral/star.js';
 import { tsvMerge } from '../spectral/tsv.js';
@@ -13,8 +14,6 @@ import { createMatrixLoader, type MatrixLoader } from './load-matrix.js';
 import type { MatrixInput, MatrixTask, StoredProduct } from './matrix-job.js';
 import { createSourceReader } from './source-reader.js';
 import type { SourceTable } from './source-table.js';
-
-const zeros = (rows: number, columns: number): Matrix => ({ rows, columns, data: new Float32Array(rows * columns) });
 
 interface Factors {
   readonly left: Matrix;
@@ -42,16 +41,12 @@ function combined(la: LinearAlgebra, task: MatrixTask, vectors: () => Matrix[]):
   switch (combine.kind) {
     case 'tsv':
       return tsvMerge(la, vectors());
-    case 'iso_c': {
-      const sum = zeros(task.rows, task.columns);
-      for (const { data } of vectors())
-        for (let index = 0; index < data.length; index++) sum.data[index] = (sum.data[index] ?? 0) + (data[index] ?? 0);
-      return isoC(la, sum);
-    }
+    case 'iso_c':
+      return isoC(la, sumOf(vectors()));
     case 'iso_cts':
       return isoCts(la, vectors(), combine.commonFraction);
     case 'knots':
-      return knots(la, vectors(), { density: combine.density, tol: combine.tol });
+      return knots(la, vectors(), { density: combine.density, tol: combine.tol, combine: 'ties' });
     case 'wudi':
       return wudiMerge(la, vectors());
     case 'each':
@@ -62,7 +57,8 @@ function combined(la: LinearAlgebra, task: MatrixTask, vectors: () => Matrix[]):
 
 export function runMatrixTask(la: LinearAlgebra, kernels: Kernels, sources: SourceTable, task: MatrixTask): void {
   const { rows, columns, inputs, base, combine } = task;
-  const reader = createSourceReader(sources);
+  kernels.reset();
+  const reader = createSourceReader(sources, kernels);
   const file = openSync(task.path, 'w');
   let end = 0;
   const write = ({ data }: Matrix): void => {

@@ -25,7 +25,7 @@ export function startTiles(job: MergeJob): UnitRunner {
   let outBytes = tileBytes;
   const records = kernels.reserve(groupSize * RECORD_BYTES);
   let keptSlot = 0;
-  const reader = createSourceReader(job.sources);
+  const reader = createSourceReader(job.sources, kernels);
   const programs = createProgramTiles(kernels, reader, job.statistics);
   const outputs = new Map<number, number>();
   const findings: Finding[] = [];

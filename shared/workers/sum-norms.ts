@@ -17,7 +17,7 @@ export function sumNorms(job: NormsJob): Finding[] {
   const slot = kernels.reserve(NORM_UNIT_ELEMENTS * 4);
   const baseSlot = kernels.reserve(NORM_UNIT_ELEMENTS * 4);
   const wide = kernels.reserve(8 * 4);
-  const reader = createSourceReader(job.sources);
+  const reader = createSourceReader(job.sources, kernels);
   const findings: Finding[] = [];
 
   const find = (unit: number, use: number, pointer: number, dtype: number, start: number, count: number): boolean => {

@@ -5,6 +5,7 @@ import { mergeOffline } from '../../client/merge/merge-offline.js';
 import { runOfflineJob } from '../../client/merge/offline-job.js';
 import { openCheckpoint } from '../../shared/formats/checkpoint.js';
 import { isMergeDType, type MergeDType } from '../../shared/formats/tensor.js';
+import type { EngineChoice } from '../../shared/linalg/linear-algebra.js';
 import type { WorkerPool } from '../../shared/workers/pool.js';
 import { type Model, toTensors } from './merge-fixture.js';
 import type { ReferenceParameter } from './reference/types.js';
@@ -86,6 +87,8 @@ interface Options {
   /** Shared by many merges; without one the merge starts its own, as the command line does. */
   readonly pool?: WorkerPool | undefined;
   readonly tileElements?: number | undefined;
+  /** For rules on whole matrices; the portable one without. */
+  readonly engine?: EngineChoice | undefined;
 }
 
 export const mergeWritten = ({ folder, recipeText }: WrittenCase, options?: Options): Promise<MergedFolder> =>
@@ -99,10 +102,11 @@ export function writeModels(root: string, models: readonly Model[]): string[] {
 let outputs = 0;
 
 /** @param root where the merged folder is put */
-export async function mergeFolders(root: string, recipeText: string, { pool, tileElements }: Options = {}): Promise<MergedFolder> {
+export async function mergeFolders(root: string, recipeText: string, { pool, tileElements, engine }: Options = {}): Promise<MergedFolder> {
   outputs += 1;
   const outDir = join(root, `out-${outputs}`);
-  const options = { recipeText, recipePath: 'recipe.yml', outDir, threads: 1, tileElements, version: 'test' };
+  const findEngine = engine === undefined ? undefined : async () => ({ choice: engine, device: 'cpu', library: engine.engine, notes: [] });
+  const options = { recipeText, recipePath: 'recipe.yml', outDir, threads: 1, tileElements, version: 'test', findEngine };
   const report = await (pool === undefined ? mergeOffline(options) : runOfflineJob(options, pool));
   return readFolder(outDir, report.warnings);
 }

@@ -25,6 +25,7 @@ export * from './rank-mask';
 export { dellaBits } from './rank-draw';
 export * from './mask';
 export * from './moments';
+export * from './product';
 export * from './rank';
 export * from './across';
 export * from './across-masks';
