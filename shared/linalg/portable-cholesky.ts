@@ -20,7 +20,10 @@ export function choleskySolve(memory: LinalgMemory, a: Matrix<Float64Array>, b: 
   takeIn(memory, b, { pointer: at.b, step: bStep, factor }, at.stage);
   const failed = run.factorCholesky(at.a, step, a.rows);
   if (failed !== 0) {
-    throw new TributaryError('LINALG_FAILED', { what: `${what} failed: it is not positive definite`, where: `leading minor of order ${failed}` });
+    throw new TributaryError('LINALG_FAILED', {
+      what: `${what} failed: it is not positive definite`,
+      where: `leading minor of order ${failed}`,
+    });
   }
   run.solveCholesky(at.a, step, a.rows, at.b, bStep, b.columns);
   return giveOut(memory, { pointer: at.b, step: bStep }, newMatrix(b.data, b.rows, b.columns), at.stage);

@@ -56,7 +56,8 @@ function copyTile(memory: LinalgMemory, from: Matrix<Reals>, row: number, column
   const tile = memory.reals<Reals>(from.data, to, rows * columns);
   const start = row * from.columns + column;
   if (columns === from.columns) tile.set(from.data.subarray(start, start + rows * columns));
-  else for (let r = 0; r < rows; r++) tile.set(from.data.subarray(start + r * from.columns, start + r * from.columns + columns), r * columns);
+  else
+    for (let r = 0; r < rows; r++) tile.set(from.data.subarray(start + r * from.columns, start + r * from.columns + columns), r * columns);
 }
 
 /** Where `addGram` finds what it needs; `chunk`: chunkBytes. */

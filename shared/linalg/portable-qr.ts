@@ -5,7 +5,11 @@ import { describe, giveOut, type LinalgMemory, newMatrix, scaleOf, stageBytes, t
  * Thin QR by blocked Householder reflectors, in fp64. With `ofTranspose` the rows of a are the columns that are factored, and q and r come back transposed
  * likewise: a = r q, q k x columns with orthonormal rows. @throws LINALG_FAILED
  */
-export function qr<T extends Reals>(memory: LinalgMemory, a: Matrix<T>, ofTranspose = false): { readonly q: Matrix<T>; readonly r: Matrix<T> } {
+export function qr<T extends Reals>(
+  memory: LinalgMemory,
+  a: Matrix<T>,
+  ofTranspose = false,
+): { readonly q: Matrix<T>; readonly r: Matrix<T> } {
   const what = describe('QR', a);
   const factor = scaleOf(what, a);
   const { run } = memory;
@@ -26,7 +30,8 @@ export function qr<T extends Reals>(memory: LinalgMemory, a: Matrix<T>, ofTransp
   const q = memory.doubles(at.q, (k * step) / 8).fill(0);
   for (let i = 0; i < k; i++) q[(i * step) / 8 + i] = 1;
   run.applyReflectors(at.q, step, k, at.vectors, step, k, 0, length, at.taus, 0, at.scratch);
-  const shape = (rows: number, columns: number): Matrix<T> => newMatrix(a.data, ...(across ? ([rows, columns] as const) : ([columns, rows] as const)));
+  const shape = (rows: number, columns: number): Matrix<T> =>
+    newMatrix(a.data, ...(across ? ([rows, columns] as const) : ([columns, rows] as const)));
   return {
     q: giveOut(memory, { pointer: at.q, step, across }, shape(length, k), at.stage),
     r: giveOut(memory, { pointer: at.r, step: rStep, factor: 1 / factor, across }, shape(k, count), at.stage),
