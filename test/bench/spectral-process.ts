@@ -4,6 +4,7 @@
  */
 import { readFileSync, rmSync } from 'node:fs';
 import { compileKernels, DTYPE_CODE } from '../../shared/kernels/kernels.js';
+import { findEngine } from '../../shared/linalg/find-engine.js';
 import { createMatrixThreads } from '../../shared/merge/matrix-threads.js';
 import type { MatrixTask } from '../../shared/workers/matrix-job.js';
 import { createSourceTableBuilder } from '../../shared/workers/source-table.js';
@@ -14,8 +15,9 @@ const WARM_UP = 256;
 const job = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as EngineJob;
 
 /** TensorFlow has threads of its own. */
-const threadCount = job.engine.engine === 'tensorflow' ? 1 : job.threads;
-const threads = createMatrixThreads(threadCount, { engine: job.engine, kernels: await compileKernels() });
+const threadCount = job.engine === 'tensorflow' ? 1 : job.threads;
+const { choice, library, device } = await findEngine(job.engine, process.env);
+const threads = createMatrixThreads(threadCount, { engine: choice, kernels: await compileKernels() });
 const builder = createSourceTableBuilder();
 
 function taskOf(input: string, output: string, rows: number, columns: number): MatrixTask {
@@ -25,7 +27,7 @@ function taskOf(input: string, output: string, rows: number, columns: number): M
 }
 
 const warmUps = Array.from({ length: 2 * threadCount }, (_, index) => {
-  return taskOf(job.inputs[0] ?? '', `${job.outputs[0]}.warm-up-${index}`, WARM_UP, WARM_UP);
+  return taskOf(job.inputs[0] ?? '', `${job.outputs[0]}.warm-up-${index}`, Math.min(WARM_UP, job.rows), Math.min(WARM_UP, job.columns));
 });
 const tasks = job.inputs.map((input, index) => taskOf(input, job.outputs[index] ?? '', job.rows, job.columns));
 const sources = builder.build();
@@ -41,8 +43,10 @@ function peakBytes(): number {
 await run(warmUps);
 for (const { path } of warmUps) rmSync(path);
 const start = performance.now();
+const cpuStart = process.cpuUsage();
 await run(tasks);
 const seconds = (performance.now() - start) / 1000;
-const result: SpectralResult = { seconds, peakBytes: peakBytes() };
+const { user, system } = process.cpuUsage(cpuStart);
+const result: SpectralResult = { seconds, cpuSeconds: (user + system) / 1e6, peakBytes: peakBytes(), library: `${library} on ${device}` };
 await threads.close();
 console.log(JSON.stringify(result));

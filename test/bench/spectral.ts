@@ -8,135 +8,62 @@
  * more than a minute) --count N (4; matrices of each shape) --checked N (1; how many of them are held against fp64) --keep
  * --venv FOLDER (an environment with torch and numpy) --folder FOLDER (for matrices and outputs; the system's temporary one)
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { EngineChoice } from '../../shared/linalg/linear-algebra.js';
-import { median } from './measure.js';
-import { runProgram } from './peers/python-environment.js';
-import { compareSpectral, type Distances, installTorch, runTorch, type Torch } from './peers/star-torch.js';
-import { DATA_KINDS, type DataKind, type Shape, spectralData } from './spectral-data.js';
-import type { EngineJob, SpectralJob, SpectralResult } from './spectral-job.js';
-
-const SPECTRAL_PROCESS = fileURLToPath(new URL('./spectral-process.js', import.meta.url));
-const SLOW_SECONDS = 60;
-const PEERS = ['torch', 'torch, side by side'] as const;
-
-/** These make a modern OpenBLAS take kernels of older processors. */
-const MISLEADING = new Set(['OPENBLAS_CORETYPE', 'OPENBLAS_L2_SIZE']);
-const ENVIRONMENT = {
-  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !MISLEADING.has(name))),
-  PYTHONDONTWRITEBYTECODE: '1',
-};
-
-interface Contender {
-  readonly name: string;
-  run(job: SpectralJob, path: string): SpectralResult;
-}
+import { ENGINES } from '../../shared/linalg/find-engine.js';
+import { compareSpectral, type Distances, installTorch } from './peers/star-torch.js';
+import {
+  type Contender,
+  ENVIRONMENT,
+  engineContender,
+  type Outcome,
+  outputsOf,
+  PEERS,
+  runInTurn,
+  torchContenders,
+  type Work,
+} from './spectral-contenders.js';
+import { DATA_KINDS, type Shape, spectralData } from './spectral-data.js';
 
 interface Bench {
-  readonly torch: Torch;
+  readonly python: string;
   readonly contenders: readonly Contender[];
-  readonly folder: string;
-  readonly runs: number;
   readonly checked: number;
+  /** Of those that ran, by name. */
+  readonly libraries: Map<string, string>;
 }
 
-interface Case {
-  readonly kind: DataKind;
-  readonly shape: Shape;
-  readonly eta: number;
-  readonly inputs: readonly string[];
-}
-
-/** Median seconds a matrix and the largest peak, or why there is none. */
-interface Outcome {
-  readonly seconds: number;
-  readonly peakBytes: number;
-  readonly failed?: string;
-}
-
-function engineContender(engine: EngineChoice): Contender {
-  return {
-    name: engine.engine,
-    run(job, path) {
-      writeFileSync(path, JSON.stringify({ ...job, engine } satisfies EngineJob));
-      return JSON.parse(runProgram(process.execPath, [SPECTRAL_PROCESS, path], ENVIRONMENT)) as SpectralResult;
-    },
-  };
-}
-
-const torchContenders = (torch: Torch): Contender[] =>
-  PEERS.map((name, index) => ({ name, run: (job, path) => runTorch(torch, path, { ...job, sideBySide: index === 1 }, ENVIRONMENT) }));
-
-const outputsOf = ({ folder }: Bench, name: string, { inputs }: Case): string[] =>
-  inputs.map((_, index) => join(folder, `out-${name.replaceAll(/\W+/g, '-')}-${index}.f32`));
-
-function runInTurn(bench: Bench, one: Case): Map<string, Outcome> {
-  const results = new Map<string, SpectralResult[]>();
-  const failures = new Map<string, string>();
-  const isDone = (name: string): boolean => failures.has(name) || (results.get(name)?.[0]?.seconds ?? 0) > SLOW_SECONDS;
-  for (let run = 0; run < bench.runs; run++) {
-    for (const { name, run: start } of bench.contenders.filter((contender) => !isDone(contender.name))) {
-      const outputs = outputsOf(bench, name, one);
-      const job = { ...one.shape, eta: one.eta, threads: availableParallelism(), inputs: one.inputs, outputs };
-      try {
-        results.set(name, [...(results.get(name) ?? []), start(job, join(bench.folder, 'job.json'))]);
-      } catch (error) {
-        const lines = (error as Error).message.trim().split('\n');
-        failures.set(name, (lines.find((line) => line.includes('Error')) ?? lines.at(-1) ?? '').slice(0, 300));
-      }
-    }
-  }
-  return new Map(
-    bench.contenders.map(({ name }): [string, Outcome] => {
-      const all = results.get(name) ?? [];
-      const failed = failures.get(name);
-      const seconds = median(all.map((result) => result.seconds)) / one.inputs.length;
-      return [
-        name,
-        { seconds, peakBytes: Math.max(...all.map(({ peakBytes }) => peakBytes)), ...(failed === undefined ? {} : { failed }) },
-      ];
-    }),
-  );
-}
-
-function distancesOf(bench: Bench, one: Case, names: readonly string[], peer: string): Record<string, Distances> {
-  const outputs = Object.fromEntries(names.map((name) => [name, outputsOf(bench, name, one)]));
-  const { shape, eta, inputs } = one;
-  return compareSpectral(
-    bench.torch,
-    join(bench.folder, 'comparison.json'),
-    { ...shape, eta, inputs, checked: bench.checked, outputs, peer },
-    ENVIRONMENT,
-  );
-}
+const speedOf = (outcome: Outcome | undefined): number => (outcome === undefined || 'failed' in outcome ? Number.NaN : 1 / outcome.seconds);
 
 const small = (value: number | null | undefined): string => (typeof value === 'number' ? value.toExponential(1) : 'NaN');
 
-function benchCase(bench: Bench, one: Case): void {
-  const { kind, shape, eta, inputs } = one;
-  const outcomes = runInTurn(bench, one);
-  const speed = (name: string): number => 1 / (outcomes.get(name)?.seconds ?? Number.NaN);
+function line(name: string, outcome: Outcome, times: number, distances: Distances | undefined): string {
+  if ('failed' in outcome) return `  ${name.padEnd(21)} ${outcome.failed}`;
+  const { seconds, cpuSeconds, peakBytes } = outcome;
+  const numbers = `${seconds.toFixed(3).padStart(8)} s ${times.toFixed(2).padStart(6)} x ${cpuSeconds.toFixed(3).padStart(8)} s CPU ${(peakBytes / 1e6).toFixed(0).padStart(6)} MB`;
+  const { toPeer, toExact, nuclear } = distances ?? {};
+  return `  ${name.padEnd(21)}${numbers}   from torch ${small(toPeer)}   from fp64 ${small(toExact)}   nuclear norm ${small(nuclear)}`;
+}
+
+function benchCase({ python, contenders, checked, libraries }: Bench, kind: string, work: Work): void {
+  const { rows, columns, eta, inputs } = work;
+  const outcomes = runInTurn(contenders, work);
   const [first, second] = PEERS;
-  const peer = speed(second) > speed(first) ? second : first;
-  const works = [...outcomes].flatMap(([name, { failed }]) => (failed === undefined ? [name] : []));
-  const distances = distancesOf(bench, one, works, peer);
-  console.log(`\n${kind} ${shape.rows} x ${shape.columns}, eta ${eta}, ${inputs.length} matrices`);
-  for (const [name, { seconds, peakBytes, failed }] of outcomes) {
-    if (failed !== undefined) {
-      console.log(`  ${name.padEnd(21)}${failed}`);
-      continue;
-    }
-    const { toPeer, toExact, nuclear } = distances[name] ?? {};
-    const numbers = `${seconds.toFixed(3).padStart(7)} s a matrix ${(speed(name) / speed(peer)).toFixed(2).padStart(6)} x ${(peakBytes / 1e6).toFixed(0).padStart(6)} MB`;
-    console.log(
-      `  ${name.padEnd(21)}${numbers}   from torch's ${small(toPeer)}, from fp64 ${small(toExact)}; nuclear norm ${small(nuclear)}`,
-    );
-  }
-  for (const { name } of bench.contenders) for (const path of outputsOf(bench, name, one)) rmSync(path, { force: true });
+  const peer = speedOf(outcomes.get(second)) > speedOf(outcomes.get(first)) ? second : first;
+  for (const [name, outcome] of outcomes) if ('library' in outcome) libraries.set(name, outcome.library);
+  const ran = [...outcomes].flatMap(([name, outcome]) => ('failed' in outcome ? [] : [name]));
+  const outputs = Object.fromEntries(ran.map((name) => [name, outputsOf(work, name)]));
+  const distances = compareSpectral(
+    python,
+    join(work.folder, 'job.json'),
+    { rows, columns, eta, inputs, checked, outputs, peer },
+    ENVIRONMENT,
+  );
+  console.log(`\n${kind} ${rows} x ${columns}, eta ${eta}, a matrix of ${inputs.length}`);
+  for (const [name, outcome] of outcomes) console.log(line(name, outcome, speedOf(outcome) / speedOf(outcomes.get(peer)), distances[name]));
+  for (const { name } of contenders) for (const path of outputsOf(work, name)) rmSync(path, { force: true });
 }
 
 const list = (text: string): string[] => text.split(',').filter((word) => word !== '');
@@ -147,13 +74,13 @@ function parseShape(text: string): Shape {
   return { rows, columns };
 }
 
-function parseKind(text: string): DataKind {
-  const kind = DATA_KINDS.find((one) => one === text);
-  if (kind === undefined) throw new Error(`no kind ${text}; known: ${DATA_KINDS.join(', ')}`);
-  return kind;
+function oneOf<T extends string>(known: readonly T[], what: string, text: string): T {
+  const found = known.find((one) => one === text);
+  if (found === undefined) throw new Error(`no ${what} ${text}; known: ${known.join(', ')}`);
+  return found;
 }
 
-export async function benchSpectral(args: readonly string[]): Promise<void> {
+export function benchSpectral(args: readonly string[]): void {
   const { values } = parseArgs({
     args: [...args],
     options: {
@@ -167,36 +94,27 @@ export async function benchSpectral(args: readonly string[]): Promise<void> {
       keep: { type: 'boolean', default: false },
       venv: { type: 'string' },
       folder: { type: 'string' },
-      library: { type: 'string' },
     },
   });
   const shapes = list(values.shapes).map(parseShape);
-  const kinds = list(values.kinds).map(parseKind);
-  const torch = installTorch(values.venv);
+  const kinds = list(values.kinds).map((name) => oneOf(DATA_KINDS, 'kind', name));
+  const engines = list(values.engines).map((name) => oneOf(ENGINES, 'engine', name));
+  const runs = Number(values.runs);
+  const python = installTorch(values.venv);
+  const contenders = [...engines.map(engineContender), ...torchContenders(python)];
+  const bench: Bench = { python, contenders, checked: Number(values.checked), libraries: new Map() };
   const folder = join(values.folder === undefined ? tmpdir() : resolve(values.folder), 'tributary-bench-spectral');
-  const engines: EngineChoice[] = list(values.engines).flatMap((name): EngineChoice[] => {
-    if (name === 'lapack') return [{ engine: 'lapack', library: values.library ?? '', prefix: 'scipy_' }];
-    return name === 'portable' ? [{ engine: 'portable' }] : [];
-  });
-  const bench: Bench = {
-    torch,
-    contenders: [...engines.map(engineContender), ...torchContenders(torch)],
-    folder,
-    runs: Number(values.runs),
-    checked: Number(values.checked),
-  };
   mkdirSync(folder, { recursive: true });
-  console.log(
-    `torch ${torch.version}, ${availableParallelism()} cores, medians of ${bench.runs} ${bench.runs === 1 ? 'run' : 'runs in turn'}`,
-  );
+  console.log(`STAR from file to file, ${availableParallelism()} cores, medians of ${runs} ${runs === 1 ? 'run' : 'runs in turn'}`);
   try {
     for (const kind of kinds)
       for (const shape of shapes) {
         const inputs = spectralData(folder, kind, shape, Number(values.count));
-        for (const eta of list(values.etas).map(Number)) benchCase(bench, { kind, shape, eta, inputs });
+        for (const eta of list(values.etas).map(Number)) benchCase(bench, kind, { ...shape, eta, inputs, folder, runs });
         if (!values.keep) for (const path of inputs) rmSync(path);
       }
   } finally {
     if (!values.keep) rmSync(folder, { recursive: true, force: true });
   }
+  console.log(`\n${[...bench.libraries].map(([name, library]) => `${name}: ${library}`).join('\n')}`);
 }

@@ -4,11 +4,6 @@ import { join } from 'node:path';
 import type { SpectralJob, SpectralResult } from '../spectral-job.js';
 import { peerFile, pythonEnvironment, runProgram } from './python-environment.js';
 
-export interface Torch {
-  readonly python: string;
-  readonly version: string;
-}
-
 export interface TorchJob extends SpectralJob {
   /** As many matrices at a time as threads, each with one; else one after the other, each with all threads. */
   readonly sideBySide: boolean;
@@ -29,22 +24,20 @@ export interface Distances {
   readonly nuclear: number | null;
 }
 
-export function installTorch(given: string | undefined): Torch {
+/** @returns a Python that has torch */
+export function installTorch(given: string | undefined): string {
   const wanted = { what: 'torch', requirements: 'requirements-torch.txt', folder: '.tributary-bench-venv-torch' };
-  const python = join(pythonEnvironment(given, wanted), 'python');
-  return { python, version: runProgram(python, ['-c', 'import torch; print(torch.__version__)']).trim() };
-}
-
-function runJson<T>({ python }: Torch, script: string, path: string, job: object, env: NodeJS.ProcessEnv): T {
-  writeFileSync(path, JSON.stringify(job));
-  return JSON.parse(runProgram(python, [peerFile(script), path], env)) as T;
+  return join(pythonEnvironment(given, wanted), 'python');
 }
 
 /** @param path of the job file to write */
-export const runTorch = (torch: Torch, path: string, job: TorchJob, env: NodeJS.ProcessEnv): SpectralResult => {
-  const one = job.sideBySide ? { ...env, OMP_NUM_THREADS: '1', MKL_NUM_THREADS: '1' } : env;
-  return runJson(torch, 'star_torch.py', path, job, one);
-};
+export function runTorch(python: string, path: string, job: TorchJob, env: NodeJS.ProcessEnv): SpectralResult {
+  writeFileSync(path, JSON.stringify(job));
+  const threads = job.sideBySide ? { OMP_NUM_THREADS: '1', MKL_NUM_THREADS: '1' } : {};
+  return JSON.parse(runProgram(python, [peerFile('star_torch.py'), path], { ...env, ...threads })) as SpectralResult;
+}
 
-export const compareSpectral = (torch: Torch, path: string, job: Comparison, env: NodeJS.ProcessEnv): Record<string, Distances> =>
-  runJson(torch, 'star_compare.py', path, job, env);
+export function compareSpectral(python: string, path: string, job: Comparison, env: NodeJS.ProcessEnv): Record<string, Distances> {
+  writeFileSync(path, JSON.stringify(job));
+  return JSON.parse(runProgram(python, [peerFile('star_compare.py'), path], env)) as Record<string, Distances>;
+}
