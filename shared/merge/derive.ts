@@ -72,18 +72,10 @@ export function withoutMatrixSteps(recipe: Recipe): Recipe {
 
 function combineOf(recipe: Recipe, values: ParameterValues): MatrixCombine {
   const { combine } = recipe.rule;
-  switch (combine) {
-    case 'tsv':
-    case 'iso_c':
-    case 'wudi':
-      return { kind: combine };
-    case 'iso_cts':
-      return { kind: combine, commonFraction: values.global('common_space_fraction') };
-    case 'knots':
-      return { kind: combine, density: values.global('density'), tol: values.global('tol') };
-    default:
-      return { kind: 'each' };
-  }
+  if (combine === 'tsv' || combine === 'iso_c' || combine === 'wudi') return { kind: combine };
+  if (combine === 'iso_cts') return { kind: combine, commonFraction: values.global('common_space_fraction') };
+  if (combine === 'knots') return { kind: combine, density: values.global('density'), tol: values.global('tol') };
+  return { kind: 'each' };
 }
 
 export interface DerivationRequest {
