@@ -127,6 +127,10 @@ function buildProgram(): Command {
         .default('full'),
     )
     .option('--base <base>', 'what it was fine-tuned from (name, digest or pulled folder); refused if the round uses another')
+    .option(
+      '--compress <star:eta>',
+      'send what STAR keeps of the task vector, ETA percent of its nuclear norm, as factors (needs --base DIR)',
+    )
     .action(action(async (context, dir: string, flags: PushFlags) => (await import('./push-command.js')).runPush(context, dir, flags)));
 
   program
