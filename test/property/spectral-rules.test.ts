@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { Matrix } from 'ml-matrix';
 import { afterAll, describe, expect, it } from 'vitest';
 import { startPool } from '../../shared/workers/pool.js';
-import { engineChoices } from '../support/engine-choices.js';
+import { fastestEngine as engine } from '../support/engine-choices.js';
 import type { Model } from '../support/merge-fixture.js';
 import { mergeWritten, type OfflineModel, writeCase } from '../support/offline-merge.js';
 import { type RandomModels, randomModels, toReference } from '../support/random-models.js';
@@ -19,8 +19,6 @@ import { tempDir } from '../support/temp-dir.js';
 const root = tempDir();
 const pool = startPool(2);
 afterAll(() => pool.close());
-
-const [engine] = engineChoices();
 
 type Tensor = ReferenceModel extends ReadonlyMap<string, infer T> ? T : never;
 
@@ -97,7 +95,7 @@ const etas = fc.constantFrom(20, 40, 55, 90);
 const drawn = (count: number) =>
   fc.record({ models: randomModels({ kind: 'wide', count, dtype: 'F32' }), eta: etas }).filter(({ models, eta }) => usable(models, eta));
 
-describe.skipIf(engine === undefined)('star in front of a rule', () => {
+describe('star in front of a rule', () => {
   it.each(RULES)('%s %o', async (rule, parameters, beside) => {
     await fc.assert(
       fc.asyncProperty(drawn(4), async ({ models, eta }) => {
@@ -131,7 +129,7 @@ const COMBINES: readonly [string, (tasks: readonly Matrix[]) => Matrix][] = [
   ['knots_ties', (tasks) => knotsTies(tasks, Number.POSITIVE_INFINITY, 1e-5)],
 ];
 
-describe.skipIf(engine === undefined)('a combination of matrices', () => {
+describe('a combination of matrices', () => {
   it.each(COMBINES)('%s', async (rule, combine) => {
     await fc.assert(
       fc.asyncProperty(drawn(2), async ({ models }) => {
