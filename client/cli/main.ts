@@ -133,6 +133,7 @@ function buildProgram(): Command {
       '--compress <star:eta>',
       'send what STAR keeps of the task vector, ETA percent of its nuclear norm, as factors (needs --base DIR)',
     )
+    .addOption(engineOption())
     .action(action(async (context, dir: string, flags: PushFlags) => (await import('./push-command.js')).runPush(context, dir, flags)));
 
   program

@@ -4,7 +4,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
-import type { FoundEngine } from '../../shared/linalg/linear-algebra.js';
 import { type CompressedFolder, compressFolder } from '../push/compress-folder.js';
 import { DigestCache } from '../push/digest-cache.js';
 import { cacheDir } from '../settings.js';
@@ -60,13 +59,19 @@ export async function withCompressed<T>(
     const compressed = await compressFolder(folder, base, {
       eta,
       scratchDir,
-      findEngine,
+      findEngine: context.findEngine,
       threads: context.threads,
       cache: new DigestCache(cacheDir(process.env)),
       signal: context.signal,
-      onProgress: (done, total) => hashing.update(done, total),
-      onMatrices: ({ done, total, doneBytes, totalBytes }) => {
+      onProgress: (done, total) => {
+        hashing.update(done, total);
+        if (done === total) hashing.stop();
+      },
+      onNote: (note) => {
         hashing.stop();
+        context.io.note(note);
+      },
+      onMatrices: ({ done, total, doneBytes, totalBytes }) => {
         compressing.update(doneBytes, totalBytes, 0, `matrices ${done} of ${total}`);
       },
     });

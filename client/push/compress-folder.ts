@@ -26,6 +26,8 @@ export interface CompressOptions extends Omit<DescribeOptions, 'kind'> {
   /** Asked for when a matrix has to be decomposed. */
   readonly findEngine: () => Promise<FoundEngine>;
   readonly onMatrices: (progress: MatrixProgress) => void;
+  /** What the engine has to say about itself. */
+  readonly onNote: (note: string) => void;
 }
 
 export interface CompressedFolder {
@@ -114,6 +116,7 @@ export async function compressFolder(folder: string, baseFolder: string, options
 
   const matrices = eta === 100 ? [] : matricesOf(changed, tuned, base, scratchDir);
   const engine = matrices.length === 0 ? undefined : await options.findEngine();
+  for (const note of engine?.notes ?? []) options.onNote(note);
   const made =
     engine === undefined
       ? []

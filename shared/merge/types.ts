@@ -8,7 +8,7 @@ import type { ModelRule } from './robust.js';
 import type { PlannedTaskMasks } from './task-masks.js';
 
 /** Whether a contribution holds fine-tuned weights (task vector = weights - base) or already a difference. */
-export type ContributionKind = 'full' | 'delta';
+export type ContributionKind = 'full' | 'delta' | 'lora' | 'low_rank';
 
 /** One participant of a merge, wherever its bytes lie (a folder, or chunks in the coordinator's store). */
 export interface MergeInput {
