@@ -23,7 +23,7 @@ export function compressionText(compression: Compression): string {
   if (all > 0) lines.push(`  matrices  ${all}: ${how.join(', ')}${ranks}`);
   if (worst !== null)
     lines.push(
-      `  error     ${percent(error)} of the task vectors' norm cut off (most in ${worst.tensor}: ${percent(worst.error)}), rounding ${percent(rounding)}`,
+      `  error     ${percent(error)} away from the task vectors (most: ${percent(worst.error)} in ${worst.tensor}), rounding ${percent(rounding)}`,
     );
   return lines.join('\n');
 }

@@ -8,7 +8,7 @@ import type { ModelRule } from './robust.js';
 import type { PlannedTaskMasks } from './task-masks.js';
 
 /** Whether a contribution holds fine-tuned weights (task vector = weights - base) or already a difference. */
-export type ContributionKind = 'full' | 'delta' | 'lora' | 'low_rank';
+export type ContributionKind = 'full' | 'delta';
 
 /** One participant of a merge, wherever its bytes lie (a folder, or chunks in the coordinator's store). */
 export interface MergeInput {
@@ -21,6 +21,8 @@ export interface MergeInput {
   readonly steps?: number | undefined;
   /** Parameters that the recipe gives beside the model. */
   readonly parameters?: Parameters | undefined;
+  /** What its own files hold, where that is not `tensors` (adapters): what its digest is of. */
+  readonly stored?: TensorMap | undefined;
   /** Hex SHA-256 of the weights (see transfer/artifact.ts); what random masks depend on. */
   readonly weightsDigest?: string | undefined;
   /** The base model itself, taking part as a model (linear only). */

@@ -1,9 +1,11 @@
 /** `npm run bench -- NAME [options]`: every number we publish comes from here. */
+import { benchCompress } from './compress.js';
 import { benchMerge } from './merge.js';
 import { benchPeers } from './peers.js';
 import { benchTransfer } from './transfer.js';
 
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => void | Promise<void>>> = {
+  compress: benchCompress,
   merge: benchMerge,
   peers: benchPeers,
   transfer: benchTransfer,
