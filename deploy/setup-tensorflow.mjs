@@ -15,32 +15,16 @@ import { fileURLToPath } from 'node:url';
 
 const TENSORFLOW = '2.21.0';
 const PACKAGES = ['@tensorflow/tfjs-node-gpu@4.22.0', 'node-api-headers@1.9.0'];
-/** The wheel's Python does not matter: only its libraries and headers are used. */
+/** The wheel's Python does not matter: only its libraries and headers are used. `download` and `space` in GB. */
 const WHEELS = {
-  'cpu x64': { name: 'tensorflow-cpu', machine: 'x86_64', sha256: '2b847d217b02ee7731ed91431daf3250daa0196c3c94614d23be27232e6e5b6c', gigabytes: 2 },
-  'cpu arm64': { name: 'tensorflow', machine: 'aarch64', sha256: '4b24aca16d527a3cf1c37f720c04c484c3d20f4d0fdfa98632ac8b9f3be6eb5c', gigabytes: 2 },
-  'gpu x64': { name: 'tensorflow', machine: 'x86_64', sha256: '9056fbc9ba04235810b71ae6cbd958a196e8804fb53bbcffbf3e23b56155f124', gigabytes: 3 },
+  'cpu x64': { name: 'tensorflow-cpu', machine: 'x86_64', sha256: '2b847d217b02ee7731ed91431daf3250daa0196c3c94614d23be27232e6e5b6c', download: 0.3, space: 2 },
+  'cpu arm64': { name: 'tensorflow', machine: 'aarch64', sha256: '4b24aca16d527a3cf1c37f720c04c484c3d20f4d0fdfa98632ac8b9f3be6eb5c', download: 0.3, space: 2 },
+  'gpu x64': { name: 'tensorflow', machine: 'x86_64', sha256: '9056fbc9ba04235810b71ae6cbd958a196e8804fb53bbcffbf3e23b56155f124', download: 0.6, space: 3 },
 };
-const HEADER = fileURLToPath(new URL('tensorflow-addon.h', import.meta.url));
+const besideThis = (name) => fileURLToPath(new URL(name, import.meta.url));
+const HEADER = besideThis('tensorflow-addon.h');
+const UNPACK = besideThis('unpack-libtensorflow.py');
 const A_DAY_MS = 86_400_000;
-
-/** Takes out of a wheel the two libraries and the headers that the addon includes. */
-const UNPACK = `
-import os, shutil, sys, zipfile
-wheel, deps = sys.argv[1:]
-headers = tuple('tensorflow/include/' + part for part in ('absl/', 'tensorflow/c/', 'tensorflow/core/platform/', 'tsl/', 'xla/tsl/'))
-with zipfile.ZipFile(wheel) as archive:
-    for name in archive.namelist():
-        if name.startswith(headers) and name.endswith(('.h', '.inc')):
-            target = os.path.join(deps, name.removeprefix('tensorflow/'))
-        elif name in ('tensorflow/libtensorflow_cc.so.2', 'tensorflow/libtensorflow_framework.so.2'):
-            target = os.path.join(deps, 'lib', os.path.basename(name))
-        else:
-            continue
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with archive.open(name) as source, open(target, 'wb') as sink:
-            shutil.copyfileobj(source, sink, 1 << 20)
-`;
 
 const SELF_TEST = `
 const addon = require(process.argv[1]);
@@ -55,6 +39,10 @@ console.log('libtensorflow ' + addon.TF_Version + (addon.isUsingGpuDevice() ? ',
 
 class SetupError extends Error {}
 
+/** Ends every command under way: when another one failed, or the user has had enough. */
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop.abort());
+
 async function main(flags) {
   const unknown = flags.filter((flag) => flag !== '--gpu' && flag !== '--force');
   if (unknown.length > 0) throw new SetupError(`${unknown.join(' ')}: unknown; --gpu and --force are the flags.`);
@@ -65,7 +53,7 @@ async function main(flags) {
   }
   const engines = enginesFolder();
   const target = join(engines, `tensorflow-${TENSORFLOW}-${kind}`);
-  const fingerprint = await fingerprintOf(import.meta.filename ?? fileURLToPath(import.meta.url), HEADER);
+  const fingerprint = await fingerprintOf(fileURLToPath(import.meta.url), HEADER, UNPACK);
   if (!flags.includes('--force') && (await readFile(join(target, 'built'), 'utf8').catch(() => '')) === fingerprint) {
     console.log(`${target} is there already.`);
     return;
@@ -73,7 +61,8 @@ async function main(flags) {
   checkTools();
   await mkdir(engines, { recursive: true });
   await sweep(engines);
-  await checkSpace(engines, wheel.gigabytes);
+  await checkSpace(engines, wheel.space);
+  console.log(`Building TensorFlow ${TENSORFLOW} for the ${kind} in ${engines} (about ${wheel.download} GB to download)`);
   const staging = await mkdtemp(join(engines, '.tensorflow-'));
   try {
     const version = await build(staging, wheel);
@@ -117,20 +106,18 @@ async function sweep(engines) {
   }
 }
 
-async function checkSpace(folder, gigabytes) {
+async function checkSpace(folder, space) {
   const { bavail, bsize } = await statfs(folder);
-  if (bavail * bsize >= gigabytes * 1e9) return;
-  throw new SetupError(`${folder} has ${((bavail * bsize) / 1e9).toFixed(1)} GB free; ${gigabytes} GB are needed. TRIBUTARY_ENGINES names another folder.`);
+  if (bavail * bsize >= space * 1e9) return;
+  throw new SetupError(`${folder} has ${((bavail * bsize) / 1e9).toFixed(1)} GB free; ${space} GB are needed. TRIBUTARY_ENGINES names another folder.`);
 }
 
 /** Downloads, unpacks, compiles and tries in `staging`; answers what the addon says it is. */
 async function build(staging, wheel) {
   const installed = join(staging, 'node_modules/@tensorflow/tfjs-node-gpu');
   const deps = join(installed, 'deps');
-  await Promise.all([
-    run('npm', ['install', '--prefix', staging, '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error', ...PACKAGES], staging),
-    fetchWheel(staging, wheel),
-  ]);
+  const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error'];
+  await together(run('npm', ['install', '--prefix', staging, ...quiet, ...PACKAGES], staging), fetchWheel(staging, wheel));
   await rename(join(staging, 'deps'), deps);
   for (const [link, file] of [
     ['libtensorflow.so.2', 'libtensorflow_cc.so.2'],
@@ -149,6 +136,19 @@ async function build(staging, wheel) {
   return (await run(process.execPath, ['-e', SELF_TEST, addon], staging)).trim();
 }
 
+/** Waits for all, also after one failed: nothing may write to a folder that is being removed. */
+async function together(...parts) {
+  const failures = [];
+  const watched = parts.map((part) =>
+    part.catch((error) => {
+      failures.push(error);
+      stop.abort();
+    }),
+  );
+  await Promise.all(watched);
+  if (failures.length > 0) throw failures[0];
+}
+
 async function fetchWheel(staging, { name, machine, sha256 }) {
   const folder = join(staging, 'wheel');
   await mkdir(folder);
@@ -158,7 +158,7 @@ async function fetchWheel(staging, { name, machine, sha256 }) {
   const pip = ['-m', 'pip', 'download', ...quiet, '--no-deps', '--only-binary=:all:', ...platform, '--dest', folder, '-r', 'wanted.txt'];
   await run('python3', pip, folder, { TMPDIR: folder });
   const file = (await readdir(folder)).find((one) => one.endsWith('.whl'));
-  await run('python3', ['-c', UNPACK, join(folder, file), join(staging, 'deps')], folder);
+  await run('python3', [UNPACK, join(folder, file), join(staging, 'deps')], folder);
   await rm(folder, { recursive: true });
 }
 
@@ -173,13 +173,16 @@ async function putInPlace(staging, target) {
 /** Answers what the command printed; throws with the end of its messages when it fails. */
 function run(command, args, cwd, environment = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { cwd, env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'], signal: stop.signal });
     let [output, messages] = ['', ''];
     child.stdout.on('data', (data) => { output += data; });
     child.stderr.on('data', (data) => { messages = (messages + data).slice(-4000); });
-    child.on('error', reject);
+    // The error of a command that was ended comes before its end, and only then is it safe to remove what it wrote to.
+    let reason;
+    child.on('error', (error) => { reason = error.name === 'AbortError' ? new SetupError(`${command}: stopped`) : error; });
     child.on('close', (code, signal) => {
-      if (code === 0) resolve(output);
+      if (reason !== undefined) reject(reason);
+      else if (code === 0) resolve(output);
       else reject(new SetupError(`${command} ${args[0] === '-m' ? args.slice(0, 3).join(' ') : args[0]} failed (${signal ?? code}):\n${messages.trim()}`));
     });
   });

@@ -19,7 +19,7 @@ const ANSWER_WITHIN_MS = 3_000;
 
 /** @param fix install what is missing first */
 export async function runDoctor(context: CommandContext, fix: boolean): Promise<void> {
-  if (fix) await fixEngines(process.env, context.signal, context.io.note);
+  if (fix) await fixEngines(process.env, context.signal, (text) => context.io.note(text));
   const kernels = await measureKernels();
   const trainer = await describeBackend().catch((error: Error) => ({ backend: 'none', version: '-', reason: error.message }));
   const linearAlgebra = await inspectEngines(context.settings.engine, process.env);

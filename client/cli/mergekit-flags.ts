@@ -13,7 +13,7 @@ interface ForeignFlag {
 const WITHOUT_EFFECT: readonly ForeignFlag[] = [
   { flag: 'allow-crimes', why: 'models must have the same tensors' },
   { flag: 'transformers-cache', value: 'dir', why: 'models are folders' },
-  { flag: 'lora-merge-cache', value: 'dir', why: 'adapters are not merged' },
+  { flag: 'lora-merge-cache', value: 'dir', why: 'adapters are merged as they are read, never written out' },
   { flag: 'cuda', why: 'merging runs on the processor' },
   { flag: 'read-to-gpu', why: 'merging runs on the processor' },
   { flag: 'multi-gpu', why: 'merging runs on the processor' },

@@ -16,14 +16,14 @@ const LISTED = 40;
 
 export async function showPlan({ io }: LocalContext, options: OfflineMergeOptions): Promise<void> {
   const { planOffline } = await import('../merge/offline-job.js');
-  const { estimateMatrixSeconds, estimateSeconds } = await import('../merge/estimate.js');
+  const { estimateMatrixSeconds, estimateProductSeconds, estimateSeconds } = await import('../merge/estimate.js');
   const planned = await planOffline(options);
   const { plan } = planned;
   const derived = plan.tensors.filter((tensor) => tensor.derivation !== undefined).length;
   const engine = derived === 0 ? undefined : await options.findEngine?.();
   const ofMatrices = engine === undefined ? 0 : estimateMatrixSeconds(plan, engine.choice.engine, options.threads ?? 1);
   const matrices = engine === undefined ? undefined : { tensors: derived, engine };
-  const seconds = (await estimateSeconds(plan)) + ofMatrices;
+  const seconds = (await estimateSeconds(plan)) + estimateProductSeconds(plan, options.threads ?? 1) + ofMatrices;
   io.result({ ...documentOf(planned, seconds), matrices }, textOf(planned, seconds, matrices));
 }
 

@@ -1,7 +1,9 @@
 /** How long a merge will take, from how fast this machine reads a sample of the inputs. Rough on purpose: it tells minutes from hours. */
 import { open } from 'node:fs/promises';
+import { elementCount } from '../../shared/formats/safetensors-header.js';
 import type { Segment } from '../../shared/formats/tensor.js';
 import type { EngineName } from '../../shared/linalg/linear-algebra.js';
+import { storedParts } from '../../shared/merge/derive.js';
 import type { MergePlan } from '../../shared/merge/types.js';
 
 const SAMPLE_BYTES = 64 * 1024 * 1024;
@@ -39,10 +41,24 @@ export function estimateMatrixSeconds({ tensors }: MergePlan, engine: EngineName
   return operations / (SPEED[engine] * threads);
 }
 
+/** Products of a factor's numbers a second and a thread; see `npm run bench -- products`. */
+const PRODUCT_SPEED = 5e9;
+
+/** Seconds for the values of adapters, which are computed in each pass. */
+export function estimateProductSeconds({ tensors, totals }: MergePlan, threads: number): number {
+  let products = 0;
+  for (const { uses, shape } of tensors) {
+    const count = elementCount(shape) ?? 0;
+    for (const { tensor } of uses) products += count * ((tensor.product ?? tensor.sum?.difference.product)?.rank ?? 0);
+  }
+  return (products * totals.passes) / (PRODUCT_SPEED * threads);
+}
+
 /** Seconds for all passes over the inputs and for writing, at the speed at which a sample of the inputs was read. */
 export async function estimateSeconds({ tensors, totals }: MergePlan): Promise<number> {
   const segments = tensors
-    .flatMap((tensor) => (tensor.derivation?.inputs ?? tensor.uses).flatMap((use) => use.tensor.segments))
+    .flatMap((tensor) => (tensor.derivation?.inputs ?? tensor.uses).flatMap((use) => storedParts(use.tensor)))
+    .flatMap((tensor) => tensor.segments)
     .sort((a, b) => b.length - a.length);
   const buffer = new Uint8Array(READ_BYTES);
   const startMs = performance.now();

@@ -33,7 +33,10 @@ async function withDigests(
 ): Promise<MergeInput[]> {
   const digested: MergeInput[] = [];
   for (const input of inputs)
-    digested.push({ ...input, weightsDigest: pool === undefined ? '' : await weightsDigestOf(input.tensors, pool, signal) });
+    digested.push({
+      ...input,
+      weightsDigest: pool === undefined ? '' : await weightsDigestOf(input.stored ?? input.tensors, pool, signal),
+    });
   return digested;
 }
 

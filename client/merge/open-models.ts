@@ -1,16 +1,16 @@
 /** Opens what an offline recipe refers to: models, slices, modules, their bases. Who takes part, and in which order, is settled here. */
-import { resolve } from 'node:path';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
-import { type Checkpoint, openCheckpoint } from '../../shared/formats/checkpoint.js';
+import type { Checkpoint } from '../../shared/formats/checkpoint.js';
 import type { OpenedModel } from '../../shared/merge/merge-part.js';
 import type { MergeBase, MergeInput } from '../../shared/merge/types.js';
 import type { Parameters, Recipe } from '../../shared/recipe/recipe.js';
+import { createModelOpener, keyOf, type OfflineModel } from './open-model.js';
 
 export interface OpenedModels {
   readonly base: (MergeBase & { readonly checkpoint: Checkpoint }) | undefined;
   readonly inputs: readonly MergeInput[];
   /** By the reference that the recipe has. */
-  readonly models: ReadonlyMap<string, OpenedModel & { readonly checkpoint: Checkpoint }>;
+  readonly models: ReadonlyMap<string, OpenedModel & Pick<OfflineModel, 'checkpoint' | 'adapter'>>;
   /** Whose configuration and tokenizer the output gets: the base, else the first model. */
   readonly template: Checkpoint;
   readonly warnings: readonly string[];
@@ -54,7 +54,7 @@ function checkReferences(recipe: Recipe, listed: readonly Participation[]): void
   }
   const paths = new Map<string, string>();
   for (const { model } of recipe.models) {
-    const path = resolve(model);
+    const path = keyOf(model);
     const other = paths.get(path);
     if (other !== undefined) invalid(recipe, `${other} and ${model} are the same folder`, { fix: 'Give it one entry.' });
     paths.set(path, model);
@@ -64,7 +64,7 @@ function checkReferences(recipe: Recipe, listed: readonly Participation[]): void
 /** Those whose weights count. A base's own task vector is zero: listing it, as mergekit's examples do, changes nothing. */
 function takingPart(recipe: Recipe, listed: readonly Participation[], warnings: string[]): Participation[] {
   const { baseModel, description } = recipe;
-  const isBase = ({ model, baseModel: base }: Participation): boolean => base !== undefined && resolve(model) === resolve(base);
+  const isBase = ({ model, baseModel: base }: Participation): boolean => base !== undefined && keyOf(model) === keyOf(base);
   const taking = listed.filter((one) => description.baseAsModel || !isBase(one));
   if (taking.length === 0) invalid(recipe, 'the recipe lists no model but the base');
   const unlisted = description.baseAsModel && recipe.models.length > 0 && baseModel !== undefined && !listed.some(isBase);
@@ -79,57 +79,68 @@ function takingPart(recipe: Recipe, listed: readonly Participation[], warnings: 
   return taking;
 }
 
-/** @throws RECIPE_INVALID, and what opening a checkpoint throws */
+/** An adapter by itself belongs to one base, whatever slices it stands in. */
+function requireOneBase(recipe: Recipe, reference: string, bases: ReadonlySet<string | undefined>): void {
+  if (bases.size > 1)
+    invalid(recipe, `${reference} is a LoRA adapter, and the recipe has it on different models`, {
+      expected: `MODEL+${reference} for each of them`,
+    });
+}
+
+/** @throws RECIPE_INVALID, and what opening checkpoints and adapters throws */
 export async function openModels(recipe: Recipe): Promise<OpenedModels> {
   const listed = participationsIn(recipe);
   checkReferences(recipe, listed);
   const warnings: string[] = [];
   const taking = takingPart(recipe, listed, warnings);
   const { baseModel } = recipe;
-  const basePath = baseModel === undefined ? undefined : resolve(baseModel);
+  const baseKey = baseModel === undefined ? undefined : keyOf(baseModel);
 
   const first = new Map<string, Participation>();
-  for (const one of taking) if (!first.has(resolve(one.model))) first.set(resolve(one.model), one);
+  for (const one of taking) if (!first.has(keyOf(one.model))) first.set(keyOf(one.model), one);
   const references = [...(baseModel === undefined ? [] : [baseModel]), ...listed.flatMap((one) => [one.model, one.baseModel ?? one.model])];
-  const checkpoints = new Map<string, Checkpoint>();
-  const paths = new Map(references.map((reference) => [resolve(reference), reference]).reverse() as [string, string][]);
+  const named = new Map(references.map((reference) => [keyOf(reference), reference]).reverse() as [string, string][]);
+  const opener = createModelOpener(recipe);
+  const opened = new Map<string, OfflineModel>();
   await Promise.all(
-    [...paths].map(async ([path, reference]) => {
-      checkpoints.set(path, await openCheckpoint(reference));
+    [...named].map(async ([key, reference]) => {
+      const bases = new Set(listed.flatMap((one) => (keyOf(one.model) === key ? [one.baseModel] : [])));
+      const [only] = bases;
+      const model = await opener.open(reference, only);
+      if (model.adapter !== undefined && !reference.includes('+')) requireOneBase(recipe, reference, bases);
+      opened.set(key, model);
     }),
   );
-  const checkpointAt = (path: string): Checkpoint => {
-    const checkpoint = checkpoints.get(path);
-    if (checkpoint === undefined) throw new TributaryError('INTERNAL', { what: `${path} was not opened` });
-    return checkpoint;
+  const modelAt = (key: string): OfflineModel => {
+    const model = opened.get(key);
+    if (model === undefined) throw new TributaryError('INTERNAL', { what: `${key} was not opened` });
+    return model;
   };
   const order = [...first.keys()];
-  const inputs = order.map((path): MergeInput => {
-    const { model: name, samples, steps, parameters } = first.get(path) as Participation;
-    return { name, kind: 'full', tensors: checkpointAt(path).tensors, samples, steps, parameters, isBase: path === basePath };
+  const inputs = order.map((key): MergeInput => {
+    const { model: name, samples, steps, parameters } = first.get(key) as Participation;
+    const { tensors, adapter } = modelAt(key);
+    return { name, kind: 'full', tensors, stored: adapter?.tensors, samples, steps, parameters, isBase: key === baseKey };
   });
-  const byPath = new Map(
-    [...checkpoints].map(([path, checkpoint]) => {
-      const index = order.indexOf(path);
-      const name = inputs[index]?.name ?? paths.get(path) ?? path;
-      return [path, { name, tensors: checkpoint.tensors, input: index === -1 ? undefined : index, checkpoint }];
+  const byKey = new Map(
+    [...opened].map(([key, { tensors, checkpoint, adapter }]) => {
+      const index = order.indexOf(key);
+      const name = inputs[index]?.name ?? named.get(key) ?? key;
+      return [key, { name, tensors, input: index === -1 ? undefined : index, checkpoint, adapter }];
     }),
   );
   const models = new Map(
     references.flatMap((reference) => {
-      const opened = byPath.get(resolve(reference));
-      return opened === undefined ? [] : [[reference, opened] as const];
+      const model = byKey.get(keyOf(reference));
+      return model === undefined ? [] : [[reference, model] as const];
     }),
   );
-  const [firstPath = ''] = listed.map(({ model }) => resolve(model));
+  const [firstKey = ''] = listed.map(({ model }) => keyOf(model));
   return {
-    base:
-      baseModel === undefined || basePath === undefined
-        ? undefined
-        : { name: baseModel, tensors: checkpointAt(basePath).tensors, checkpoint: checkpointAt(basePath) },
+    base: baseModel === undefined || baseKey === undefined ? undefined : { name: baseModel, ...modelAt(baseKey) },
     inputs,
     models,
-    template: checkpointAt(basePath ?? firstPath),
+    template: modelAt(baseKey ?? firstKey).checkpoint,
     warnings,
   };
 }

@@ -1,6 +1,7 @@
 /** What stands beside the merged weights: configuration, tokenizer, chat template, model card. */
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { adapterWords } from '../../shared/formats/adapter.js';
 import type { FoundEngine } from '../../shared/linalg/linear-algebra.js';
 import { renderModelCard } from '../../shared/merge/model-card.js';
 import { type ConfigChanges, withChanges } from '../../shared/merge/model-config.js';
@@ -45,12 +46,16 @@ function cardFor(
     title: basename(resolve(options.outDir)),
     recipe,
     base: models.base === undefined ? undefined : { name: models.base.name },
-    models: models.inputs.map((input) => ({
-      name: input.name,
-      samples: input.samples,
-      steps: input.steps,
-      weight: weightText(recipe, input.parameters),
-    })),
+    models: models.inputs.map((input) => {
+      const adapter = models.models.get(input.name)?.adapter;
+      return {
+        name: input.name,
+        kind: adapter === undefined ? undefined : adapterWords(adapter),
+        samples: input.samples,
+        steps: input.steps,
+        weight: weightText(recipe, input.parameters),
+      };
+    }),
     dtype: plan.dtype,
     version: options.version,
     nodeVersion: process.versions.node,

@@ -8,8 +8,6 @@ import { REFUSED_KEYS, refusalOfInit, WITHOUT_EFFECT } from './adapter-config-ke
 import { type JsonValue, parseJsonValue } from './json-value.js';
 import { quoteForMessage, StrictJsonError } from './strict-json.js';
 
-export const ADAPTER_CONFIG_FILE = 'adapter_config.json';
-
 /** Configurations have some kilobytes; those with a rank for each of thousands of modules, hundreds. */
 export const MAX_ADAPTER_CONFIG_BYTES = 1024 * 1024;
 

@@ -5,17 +5,14 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { TributaryError, toTributaryError } from '../errors/tributary-error.js';
-import { ADAPTER_CONFIG_FILE, type AdapterConfig, MAX_ADAPTER_CONFIG_BYTES, parseAdapterConfig, refuseAdapter } from './adapter-config.js';
+import { type AdapterConfig, MAX_ADAPTER_CONFIG_BYTES, parseAdapterConfig, refuseAdapter } from './adapter-config.js';
+import { ADAPTER_CONFIG_FILE, ADAPTER_FILES, ADAPTER_PICKLE_FILE, ADAPTER_WEIGHTS_FILE } from './adapter-files.js';
+import { parseAdapterKey } from './adapter-keys.js';
 import { adapterParts } from './adapter-parts.js';
 import { readSafetensorsFile, refusePickle, type SafetensorsFile } from './safetensors-file.js';
 import { elementCount } from './safetensors-header.js';
 import { listSidecars, type Sidecar } from './sidecars.js';
 import { DTYPE_BYTES, type StoredTensor, type TensorMap } from './tensor.js';
-
-export const ADAPTER_WEIGHTS_FILE = 'adapter_model.safetensors';
-const ADAPTER_PICKLE = 'adapter_model.bin';
-/** Any of them makes a folder an adapter's. */
-export const ADAPTER_FILES: readonly string[] = [ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, ADAPTER_PICKLE];
 
 /** What is needed to make tensors of an adapter, wherever its bytes lie. */
 export interface AdapterWeights {
@@ -95,7 +92,7 @@ export async function openAdapter(path: string): Promise<Adapter> {
       fix: 'Move one of them to a folder of its own.',
     });
   if (!names.includes(ADAPTER_WEIGHTS_FILE)) {
-    if (names.includes(ADAPTER_PICKLE)) refusePickle(join(folder, ADAPTER_PICKLE));
+    if (names.includes(ADAPTER_PICKLE_FILE)) refusePickle(join(folder, ADAPTER_PICKLE_FILE));
     throw new TributaryError('CHECKPOINT_NOT_FOUND', {
       what: 'an adapter without weights',
       where: folder,
@@ -109,6 +106,17 @@ export async function openAdapter(path: string): Promise<Adapter> {
   const file = await readSafetensorsFile(join(folder, ADAPTER_WEIGHTS_FILE));
   const sidecars = await listSidecars(folder);
   return { path, name: path, config, configPath, configBytes, file, tensors: tensorsOfFile(file), metadata: file.metadata, sidecars };
+}
+
+/** What kind of model it is, for people: `LoRA adapter, rank 8`. */
+export function adapterWords({ tensors, name }: AdapterWeights): string {
+  const ranks = [...tensors.values()].flatMap((tensor) => {
+    const key = parseAdapterKey(tensor.name, name);
+    return key.kind === 'factor' && key.factor === 'A' ? [tensor.shape[0] ?? 0] : [];
+  });
+  if (ranks.length === 0) return 'LoRA adapter without factors';
+  const [least, most] = [Math.min(...ranks), Math.max(...ranks)];
+  return `LoRA adapter, rank ${least === most ? `${most}` : `${least} to ${most}`}`;
 }
 
 export const f32Bytes = (shape: readonly number[]): number => (elementCount(shape) ?? 0) * DTYPE_BYTES.F32;

@@ -5,6 +5,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { TributaryError, toTributaryError } from '../errors/tributary-error.js';
+import { ADAPTER_FILES, ADAPTER_WEIGHTS_FILE } from './adapter-files.js';
 import { readCheckpointIndex } from './checkpoint-index.js';
 import { readSafetensorsFile, refusePickle, type SafetensorsFile } from './safetensors-file.js';
 import type { SafetensorsTensor } from './safetensors-header.js';
@@ -38,14 +39,13 @@ const SINGLE = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
 const SHARD_NAME = /^(.+)-(\d{5})-of-(\d{5})\.safetensors$/;
 const PICKLE_NAME = /\.(?:bin|pt|pth|ckpt|pkl|pickle)$/;
-const ADAPTER_NAMES = ['adapter_config.json', 'adapter_model.safetensors', 'adapter_model.bin'];
 
 function refuseAdapter(path: string): never {
   throw new TributaryError('RECIPE_UNSUPPORTED', {
-    what: 'a LoRA adapter, not a full checkpoint',
+    what: 'a LoRA adapter, where a whole model is needed',
     where: path,
     expected: 'a folder with model.safetensors or its shards',
-    fix: 'Merge the adapter into its base first (`model.merge_and_unload()` in PEFT) and give that folder.',
+    fix: 'In a recipe write MODEL+ADAPTER, or list the adapter beside base_model; push it to a round as it is; as a base, merge it into its model first.',
   });
 }
 
@@ -81,7 +81,7 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
 async function openFile(path: string): Promise<Checkpoint> {
   const name = basename(path);
   if (name.endsWith('.index.json')) return openFolder(dirname(path));
-  if (name === 'adapter_model.safetensors') refuseAdapter(path);
+  if (name === ADAPTER_WEIGHTS_FILE) refuseAdapter(path);
   const file = await readSafetensorsFile(path).catch((error: unknown) => {
     if (PICKLE_NAME.test(name)) refusePickle(path);
     throw error;
@@ -94,7 +94,7 @@ async function openFolder(folder: string): Promise<Checkpoint> {
   const names = (await readdir(folder).catch((error: unknown) => Promise.reject(toTributaryError(error, folder))))
     .filter((name) => !name.startsWith('.'))
     .sort();
-  const adapter = ADAPTER_NAMES.find((name) => names.includes(name));
+  const adapter = ADAPTER_FILES.find((name) => names.includes(name));
   if (adapter !== undefined) refuseAdapter(join(folder, adapter));
   if (names.includes(INDEX)) return openSharded(folder, names);
   const fileNames = pickFiles(folder, names);

@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { TributaryError } from '../errors/tributary-error.js';
 import {
@@ -144,10 +144,13 @@ function placeFolder(folder: string, entries: ReadonlyMap<string, Buffer>): void
   mkdirSync(staging, { recursive: true });
   try {
     for (const [name, contents] of entries) writeFileSync(join(staging, libraryName(name)), contents);
+    if (installedOpenblas(dirname(folder), process) !== undefined) return;
+    // What is there has no library in it: no process of ours made it.
+    rmSync(folder, { recursive: true, force: true });
     renameSync(staging, folder);
   } catch (error) {
-    // Somebody else was quicker.
-    if (installedOpenblas(join(folder, '..'), process) === undefined) throw error;
+    // Another process was quicker.
+    if (installedOpenblas(dirname(folder), process) === undefined) throw error;
   } finally {
     rmSync(staging, { recursive: true, force: true });
   }

@@ -10,6 +10,7 @@ import type { TensorProgram } from './program.js';
 import { clipFactors, needsPairs, solveModel } from './robust.js';
 import type { LookEnvironment } from './run-looks.js';
 import type { MergePlan, PendingSum, PlannedTensor } from './types.js';
+import { isUnchanged } from './unchanged.js';
 
 /** Of programs that only serve to measure: no stages, whatever the combination. */
 function measuringProgram(precision: 32 | 64, cast?: number): TensorProgram {
@@ -118,6 +119,10 @@ export interface MeasuredTensors {
 const isMeasurable = (tensor: PlannedTensor): boolean =>
   tensor.action === 'merge' && (tensor.pending !== undefined || tensor.program !== undefined);
 
+/** A sum of tensors that are all the base's own: every product of its vectors is zero. */
+const isStill = ({ pending }: PlannedTensor): boolean =>
+  pending !== undefined && pending.spec.terms.every(({ full, tensor }) => full && isUnchanged(tensor, pending.spec.base));
+
 /** What follows from all tensors together. */
 export async function solveModelWide(
   environment: LookEnvironment,
@@ -127,7 +132,9 @@ export async function solveModelWide(
   const { model, tensors } = plan;
   if (model === undefined) return { findings: [], tensors };
   const n = plan.inputNames.length;
-  const chosen = tensors.flatMap((tensor, index) => (isMeasurable(tensor) ? [{ tensor, tile: firstTiles[index] ?? 0 }] : []));
+  const chosen = tensors.flatMap((tensor, index) =>
+    isMeasurable(tensor) && !(model.of === 'task_vectors' && isStill(tensor)) ? [{ tensor, tile: firstTiles[index] ?? 0 }] : [],
+  );
   const pairs = needsPairs(model.rule);
   const { findings, products } = await measure(
     environment,

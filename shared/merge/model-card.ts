@@ -6,6 +6,8 @@ import type { Recipe } from '../recipe/recipe.js';
 
 export interface CardModel {
   readonly name: string;
+  /** `LoRA adapter, rank 8`; undefined: a whole model. */
+  readonly kind?: string | undefined;
   readonly samples?: number | undefined;
   readonly steps?: number | undefined;
   /** As written in the recipe, or what it amounted to. */
@@ -70,6 +72,7 @@ function fenced(text: string, language: string): string {
 function modelTable(models: readonly CardModel[]): string {
   const columns: [string, (model: CardModel) => string | undefined][] = [
     ['Model', (model) => model.name],
+    ['Kind', (model) => model.kind],
     ['Weight', (model) => model.weight],
     ['Samples', (model) => model.samples?.toString()],
     ['Steps', (model) => model.steps?.toString()],

@@ -4,6 +4,7 @@
  */
 
 import { elementCount } from '../formats/safetensors-header.js';
+import { readBytesOf } from '../formats/tensor.js';
 import { HIGH_TABLE_ENTRIES, LOW_TABLE_ENTRIES } from '../kernels/block-functions.js';
 import { LOW_TABLES } from '../workers/looks.js';
 import { statisticsRoom } from './compile-job.js';
@@ -43,8 +44,10 @@ function statisticsBytes(tensor: PlannedTensor): number {
 }
 
 const readBytes = ({ uses, base, derivation }: PlannedTensor): number =>
-  uses.reduce((sum, use) => sum + use.tensor.sizeBytes, base?.sizeBytes ?? 0) +
-  (derivation?.inputs.reduce((sum, { tensor }) => sum + tensor.sizeBytes, 0) ?? 0);
+  [...uses, ...(derivation?.inputs ?? []), ...(base === undefined ? [] : [{ tensor: base }])].reduce(
+    (sum, { tensor }) => sum + readBytesOf(tensor),
+    0,
+  );
 
 export function cutParts({ tensors }: Pick<MergePlan, 'tensors'>): Part[] {
   const measured = tensors.some(

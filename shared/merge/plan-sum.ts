@@ -5,12 +5,14 @@
  * Two rewritings keep identities exact that a sum of task vectors would only approximate; both are equal in real arithmetic:
  * - one full checkpoint of effective coefficient 1 is taken as it is, not as base + (x - base);
  * - a mean (coefficients adding up to their divisor, lambda 1) of full checkpoints is taken of the weights: the base cancels, and is not read.
+ * Terms that are the base's own tensors are left out where that changes no bit: their vectors are zero, though their weights count in a divisor.
  */
 import { TributaryError } from '../errors/tributary-error.js';
 import type { MergeDType, StoredTensor } from '../formats/tensor.js';
 import { nanCoefficients, normsOf } from './robust.js';
 import { type Gram, karcherCoefficients, multislerpCoefficients, nuslerpCoefficients, slerpCoefficients, stockRatio } from './sphere.js';
 import type { MergeInput, PlannedTensor, PlannedUse } from './types.js';
+import { isUnchanged } from './unchanged.js';
 
 export interface SumTerm {
   /** Number of the input, or -1 for the base as a model. */
@@ -63,12 +65,17 @@ function prepareCoefficients(
 }
 
 /** Whether a tensor of an input holds weights; else it is a task vector already. */
-export const holdsWeights = (input: MergeInput | undefined, tensor: StoredTensor): boolean =>
+export const holdsWeights = (input: Pick<MergeInput, 'kind'> | undefined, tensor: StoredTensor): boolean =>
   input?.kind !== 'delta' && tensor.difference !== true;
 
 export function valueMode(of: SumSpec['of'], full: boolean): PlannedUse['mode'] {
   const ofWeights = of === 'weights';
   return ofWeights === full ? 'plain' : ofWeights ? 'plusBase' : 'minusBase';
+}
+
+/** The base as it is, in the dtype that is stored. */
+export function onlyBase(tensor: StoredTensor): Merged {
+  return { uses: [{ input: -1, tensor, mode: 'plain', coefficient: 1 }], divisor: 1, lambda: 1, plusBase: false };
 }
 
 export function planSum({ of, terms, base, normalize, lambda, vectorOnly = false }: SumSpec, dtype: MergeDType, where: string): Merged {
@@ -91,16 +98,20 @@ export function planSum({ of, terms, base, normalize, lambda, vectorOnly = false
   const plain = (use: PlannedUse): PlannedUse => strip({ ...use, mode: 'plain' });
   const [single] = counting;
 
-  if (counting.length === 0 && plusBase && base !== undefined) {
-    return { uses: [{ input: -1, tensor: base, mode: 'plain', coefficient: 1 }], divisor: 1, lambda: 1, plusBase: false };
-  }
+  const still = (use: (typeof all)[number]): boolean => use.full && isUnchanged(use.tensor, base);
+  const ofMean = normalize && lambda === 1;
+  // A mean with weights of both signs can lose what it cancels out.
+  const isBase = counting.every((use) => still(use) && (!ofMean || use.coefficient > 0)) && (divisor !== 0 || counting.length === 0);
+
+  if (isBase && plusBase && base !== undefined) return onlyBase(base);
   if (!vectorOnly && counting.length === 1 && single?.full === true && (single.coefficient / divisor) * lambda === 1) {
     return { uses: [{ ...plain(single), coefficient: 1 }], divisor: 1, lambda: 1, plusBase: false };
   }
-  if (plusBase && normalize && lambda === 1 && counting.every((use) => use.full)) {
+  if (plusBase && ofMean && counting.every((use) => use.full)) {
     return { uses: counting.map(plain), divisor, lambda: 1, plusBase: false };
   }
-  const uses = (counting.length === 0 ? all : counting).map(strip);
+  const moving = plusBase ? counting.filter((use) => !still(use)) : counting;
+  const uses = (moving.length > 0 ? moving : counting.length > 0 ? counting : all).map(strip);
   const needsBase = !ofWeights || uses.some((use) => use.mode !== 'plain');
   if (needsBase && base === undefined) throw new TributaryError('INTERNAL', { what: 'a task vector was planned without base', where });
   return { uses, base: needsBase ? base : undefined, divisor, lambda, plusBase };

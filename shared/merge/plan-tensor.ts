@@ -5,9 +5,10 @@ import { DTYPE_CODE } from '../kernels/kernels.js';
 import { type ParameterValues, sumCoefficients } from '../recipe/evaluate.js';
 import type { Recipe } from '../recipe/recipe.js';
 import { combineOf, nuslerpPosition, type ProgramInput, stagesOf } from './plan-program.js';
-import { holdsWeights, planSum, type SumSpec, type SumTerm, type TensorRule, valueMode } from './plan-sum.js';
+import { holdsWeights, onlyBase, planSum, type SumSpec, type SumTerm, type TensorRule, valueMode } from './plan-sum.js';
 import type { Combine, LinesFactor, TensorProgram } from './program.js';
 import type { MergeInput, PendingSum, PlannedTensor } from './types.js';
+import { isUnchanged } from './unchanged.js';
 
 export interface TensorRequest {
   readonly recipe: Recipe;
@@ -168,6 +169,20 @@ function taskMaskOf({ recipe, values }: TensorRequest): Pick<TensorProgram, 'tas
   return recipe.rule.combine === 'tall' ? { taskMask: { kind: 'beyond', threshold: values.global('mask_lambda') } } : {};
 }
 
+/**
+ * Whether a program makes the base of what is the base: all vectors are zero, its stages leave zeros, and nothing that other tensors need is
+ * counted or kept of it.
+ */
+function leavesBase(program: TensorProgram, { base, sources, inputs, recipe, modelRule }: TensorRequest): boolean {
+  const { combine, stages, lines, taskMask } = program;
+  const alone = lines === undefined && taskMask === undefined && !modelRule && recipe.numerics === 'exact';
+  const ofZeros = ['sum', 'agreement', 'energy', 'shared', 'sorted'].includes(combine.kind) || isPlainConsensus(combine);
+  if (!alone || !ofZeros || stages.some((stage) => 'scope' in stage && stage.scope === 'model')) return false;
+  return sources.every(({ input, tensor }) => holdsWeights(inputs[input], tensor) && isUnchanged(tensor, base));
+}
+
+const isPlainConsensus = (combine: Combine): boolean => combine.kind === 'consensus' && combine.zero === 'plus';
+
 /** @throws RECIPE_INVALID */
 export function planTensor(request: TensorRequest): Planned {
   const { recipe, sources, inputs, base, dtype, arithmetic, lambda, values, name, shape, count, modelCount } = request;
@@ -214,6 +229,7 @@ export function planTensor(request: TensorRequest): Planned {
     plusBase: vectors === 'task_vectors' && combine !== 'nearswap' && !request.vectorOnly,
     ...taskMaskOf(request),
   };
+  if (base !== undefined && program.plusBase && leavesBase(program, request)) return onlyBase(base);
   const uses = sources.map(({ input, tensor }) => ({
     input,
     tensor,

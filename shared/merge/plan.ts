@@ -5,7 +5,7 @@
 
 import { TributaryError } from '../errors/tributary-error.js';
 import { elementCount } from '../formats/safetensors-header.js';
-import { type DType, isMergeDType, type MergeDType, type StoredTensor } from '../formats/tensor.js';
+import { type DType, isMergeDType, type MergeDType, nativeDType } from '../formats/tensor.js';
 import { createParameterReader, type ParameterPlace } from '../recipe/evaluate.js';
 import { layerPositions } from '../recipe/layers.js';
 import type { Recipe } from '../recipe/recipe.js';
@@ -14,12 +14,13 @@ import type { OutputRequest } from './merge-part.js';
 import { type OutputTensor, type OutputTensors, outputTensors } from './output-tensors.js';
 import { matrixPlanner } from './plan-matrices.js';
 import { lambdaOf, linesOf, modelMeasurement } from './plan-model.js';
-import type { Merged } from './plan-sum.js';
+import { holdsWeights, type Merged, onlyBase } from './plan-sum.js';
 import { planTensor } from './plan-tensor.js';
 import { layOutShards, outputFiles } from './shards.js';
 import { planTaskMasks } from './task-masks.js';
 import { totalsOf } from './totals.js';
 import type { MergeInput, MergePlan, PlannedUse } from './types.js';
+import { hasDifferences, isUnchanged } from './unchanged.js';
 
 export interface PlanRequest extends OutputRequest {
   /** Found before, from the same request. */
@@ -31,24 +32,28 @@ export interface PlanRequest extends OutputRequest {
 
 /** Hugging Face's default, in bytes. */
 export const DEFAULT_SHARD_SIZE_BYTES = 5_000_000_000;
-/** Of the arithmetic, under `numerics: mergekit`: what is asked for, else what the base or all inputs have. */
-function arithmeticDtype(recipe: Recipe, { base, sources }: OutputTensor): MergeDType {
-  if (recipe.dtype !== undefined) return recipe.dtype;
-  if (base !== undefined && isMergeDType(base.dtype) && recipe.rule.of === 'task_vectors') return base.dtype;
-  const dtypes = new Set(sources.map(({ tensor }) => tensor.dtype));
+/** The one dtype that the sources are kept in, or F32; factors have a say only where there is nothing else. */
+function commonDType({ base, sources }: OutputTensor): MergeDType {
+  const kept = sources.filter(({ tensor }) => tensor.product === undefined).map(({ tensor }) => nativeDType(tensor));
+  const dtypes = new Set(kept.length === 0 && base !== undefined ? [nativeDType(base)] : kept);
   const [only] = dtypes;
   return dtypes.size === 1 && only !== undefined && isMergeDType(only) ? only : 'F32';
+}
+
+/** Of the arithmetic, under `numerics: mergekit`: what is asked for, else what the base or all inputs have. */
+function arithmeticDtype(recipe: Recipe, output: OutputTensor): MergeDType {
+  if (recipe.dtype !== undefined) return recipe.dtype;
+  const native = output.base === undefined ? undefined : nativeDType(output.base);
+  if (native !== undefined && isMergeDType(native) && recipe.rule.of === 'task_vectors') return native;
+  return commonDType(output);
 }
 
 function storageDtype(recipe: Recipe, output: OutputTensor): MergeDType {
   if (recipe.outDtype !== undefined) return recipe.outDtype;
   if (recipe.numerics === 'mergekit') return arithmeticDtype(recipe, output);
-  const { base, sources } = output;
-  if (base !== undefined && isMergeDType(base.dtype)) return base.dtype;
-  if (recipe.dtype !== undefined) return recipe.dtype;
-  const dtypes = new Set(sources.map(({ tensor }) => tensor.dtype));
-  const [only] = dtypes;
-  return dtypes.size === 1 && only !== undefined && isMergeDType(only) ? only : 'F32';
+  const native = output.base === undefined ? undefined : nativeDType(output.base);
+  if (native !== undefined && isMergeDType(native)) return native;
+  return recipe.dtype ?? commonDType(output);
 }
 
 function planCopy(
@@ -58,7 +63,8 @@ function planCopy(
 ): Merged & { action: 'copy' | 'copyIdentical' } {
   const uses: PlannedUse[] = [];
   if (base !== undefined) uses.push({ input: -1, tensor: base, mode: 'plain', coefficient: 1 });
-  for (const { input, tensor } of sources) if (inputs[input]?.kind === 'full') uses.push({ input, tensor, mode: 'plain', coefficient: 1 });
+  for (const { input, tensor } of sources)
+    if (holdsWeights(inputs[input], tensor) && !isUnchanged(tensor, base)) uses.push({ input, tensor, mode: 'plain', coefficient: 1 });
   const exact = dtype.startsWith('F') || dtype === 'C64';
   return { action: exact ? 'copyIdentical' : 'copy', uses, divisor: 1, lambda: 1, plusBase: false };
 }
@@ -93,7 +99,7 @@ export function planMerge(request: PlanRequest): MergePlan {
     }),
   );
   if (inputs.length === 0) throw new TributaryError('NO_CONTRIBUTIONS', { what: 'there is nothing to merge', where: recipe.fileName });
-  const needsBase = recipe.description.needs.includes('base') || inputs.some((input) => input.kind === 'delta');
+  const needsBase = recipe.description.needs.includes('base') || inputs.some(hasDifferences);
   if (needsBase && base === undefined) {
     throw new TributaryError('RECIPE_INVALID', {
       what: `${recipe.method} needs a base model`,
@@ -163,8 +169,4 @@ export function planMerge(request: PlanRequest): MergePlan {
     totals: totalsOf({ tensors: layout.tensors, shards: outputFiles(layout), model }),
     dtype: stored.size === 1 ? onlyDtype : undefined,
   };
-}
-
-function onlyBase(tensor: StoredTensor): Merged {
-  return { ...EMPTY, uses: [{ input: -1, tensor, mode: 'plain', coefficient: 1 }] };
 }

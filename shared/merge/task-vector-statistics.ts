@@ -8,7 +8,9 @@ import { startPool, type WorkerPool } from '../workers/pool.js';
 import { BASE_USE, CONTROL } from '../workers/protocol.js';
 import { createSourceTableBuilder, type SourceTableBuilder, sharedNumbers } from '../workers/source-table.js';
 import { NORM_UNIT_ELEMENTS } from '../workers/sum-norms.js';
+import { holdsWeights } from './plan-sum.js';
 import type { MergeBase, MergeInput } from './types.js';
+import { isUnchanged } from './unchanged.js';
 
 export interface StatisticsRequest {
   /** Undefined: the input is no contribution but a base itself; its own weights are measured. */
@@ -43,10 +45,13 @@ export async function taskVectorStatistics(request: StatisticsRequest): Promise<
   const builder = createSourceTableBuilder();
   const fields: number[] = [];
   const units: string[] = [];
+  const still: string[] = [];
   for (const [name, tensor] of input.tensors) {
     const baseTensor = base?.tensors.get(name);
     if (base !== undefined && baseTensor === undefined) continue;
-    addUnits(builder, tensor, input.kind === 'full' ? baseTensor : undefined, fields, units);
+    if (input.kind === 'full' && isUnchanged(tensor, baseTensor)) {
+      if (isMergeDType(tensor.dtype)) still.push(name);
+    } else addUnits(builder, tensor, holdsWeights(input, tensor) ? baseTensor : undefined, fields, units);
   }
   const control = new Int32Array(new SharedArrayBuffer(CONTROL.slots * 4));
   const sums = sharedNumbers(Array(units.length).fill(0));
@@ -58,7 +63,7 @@ export async function taskVectorStatistics(request: StatisticsRequest): Promise<
       { signal: request.signal },
     );
     const [first] = findings.filter((finding) => finding.kind === 'nonFinite').sort((a, b) => a.unit - b.unit);
-    const normSquaredByTensor = new Map<string, number>();
+    const normSquaredByTensor = new Map(still.map((name) => [name, 0]));
     units.forEach((tensor, index) => normSquaredByTensor.set(tensor, (normSquaredByTensor.get(tensor) ?? 0) + (sums[index] ?? 0)));
     if (first === undefined) {
       let sum = 0;
@@ -91,8 +96,8 @@ function addUnits(
   if (!isMergeDType(tensor.dtype) || (base !== undefined && !isMergeDType(base.dtype))) return;
   const count = elementCount(tensor.shape) ?? 0;
   if (count === 0) return;
-  const source = builder.add(tensor.segments);
-  const baseSource = base === undefined ? -1 : builder.add(base.segments);
+  const source = builder.addTensor(tensor);
+  const baseSource = base === undefined ? -1 : builder.addTensor(base);
   const baseCode = base !== undefined && isMergeDType(base.dtype) ? DTYPE_CODE[base.dtype] : 0;
   for (let start = 0; start < count; start += NORM_UNIT_ELEMENTS) {
     fields.push(source, DTYPE_CODE[tensor.dtype], baseSource, baseCode, start, Math.min(NORM_UNIT_ELEMENTS, count - start));

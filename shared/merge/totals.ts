@@ -1,4 +1,6 @@
 /** What a plan will take, told before it runs. */
+import { readBytesOf } from '../formats/tensor.js';
+import { PRODUCT_ROOM_BYTES } from '../workers/product-reader.js';
 import { taskBytes } from './matrix-memory.js';
 import { BLOCK_ELEMENTS, UNIT_ELEMENTS } from './program.js';
 import type { MergePlan, PlannedTensor, PlanTotals } from './types.js';
@@ -37,9 +39,12 @@ export function totalsOf({ tensors, shards, model }: Pick<MergePlan, 'tensors' |
   let readBytes = 0;
   let passes = 1;
   let memory = 0;
+  let factors = 0;
   for (const tensor of tensors) {
     const read = tensor.derivation?.inputs ?? tensor.uses;
-    readBytes += (tensor.base?.sizeBytes ?? 0) + read.reduce((bytes, use) => bytes + use.tensor.sizeBytes, 0);
+    const sources = [...read.map((use) => use.tensor), ...(tensor.base === undefined ? [] : [tensor.base])];
+    readBytes += sources.reduce((bytes, source) => bytes + readBytesOf(source), 0);
+    if (sources.some(({ product, sum }) => product !== undefined || sum !== undefined)) factors = THREADS * PRODUCT_ROOM_BYTES;
     passes = Math.max(passes, passesOf(tensor));
     memory = Math.max(memory, memoryOf(tensor), tensor.derivation === undefined ? 0 : THREADS * taskBytes(tensor.derivation));
   }
@@ -48,6 +53,6 @@ export function totalsOf({ tensors, shards, model }: Pick<MergePlan, 'tensors' |
     readBytes,
     writeBytes: shards.reduce((sum, shard) => sum + shard.sizeBytes, 0),
     passes: passes + (model === undefined ? 0 : 1),
-    peakMemoryBytes: PROCESS_BYTES + memory + (memory === 0 ? 0 : 96 * 1024 ** 2),
+    peakMemoryBytes: PROCESS_BYTES + factors + memory + (memory === 0 ? 0 : 96 * 1024 ** 2),
   };
 }

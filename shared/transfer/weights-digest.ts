@@ -1,5 +1,6 @@
 /** The digest of a checkpoint's weights, wherever they lie: the same for a folder on disk, a push and a published model. */
 import { createHash } from 'node:crypto';
+import { TributaryError } from '../errors/tributary-error.js';
 import type { Segment, TensorInfo, TensorMap } from '../formats/tensor.js';
 import { hashSegments } from '../merge/hash-segments.js';
 import type { WorkerPool } from '../workers/pool.js';
@@ -33,8 +34,10 @@ function slice(segments: readonly Segment[], start: number, length: number): Seg
   return parts;
 }
 
-/** Reads and hashes all weights. @throws SAFETENSORS_TRUNCATED, IO_ERROR, INTERRUPTED */
+/** Reads and hashes all weights; of an adapter those that its own file holds. @throws SAFETENSORS_TRUNCATED, IO_ERROR, INTERRUPTED */
 export async function weightsDigestOf(tensors: TensorMap, pool: WorkerPool, signal?: AbortSignal): Promise<string> {
+  const computed = [...tensors.values()].find(({ product, sum }) => product !== undefined || sum !== undefined);
+  if (computed !== undefined) throw new TributaryError('INTERNAL', { what: 'a tensor without bytes has no digest', where: computed.name });
   const cut = [...tensors.values()].map((tensor) => ({
     info: tensor,
     chunks: cutRange(0, tensor.sizeBytes).map(({ offset, length }) => slice(tensor.segments, offset, length)),

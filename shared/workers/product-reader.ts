@@ -9,7 +9,7 @@ import { type Kernels, PADDING_BYTES } from '../kernels/kernels.js';
 import { PRODUCT, type SourceTable } from './source-table.js';
 
 /** Of one thread: factors of a tensor of some ten contributions of rank 64, in the largest models. A product that takes more gets more. */
-const ROOM_BYTES = 96 * 1024 * 1024;
+export const PRODUCT_ROOM_BYTES = 96 * 1024 * 1024;
 const WINDOW_BYTES = 256 * 1024;
 /** Elements that are read and put in place at a time. */
 const PIECE_ELEMENTS = 32_768;
@@ -64,7 +64,7 @@ const windowRows = ({ rank, rowCount }: Shape): number => Math.max(1, Math.min(r
 const keptBytes = (shape: Shape): number => panelBytes(shape) + aligned(windowRows(shape) * shape.rank * 8);
 
 /** What a thread sets aside for the products of a table, in bytes. */
-export function productRoom(table: SourceTable, roomBytes = ROOM_BYTES): number {
+export function productRoom(table: SourceTable, roomBytes = PRODUCT_ROOM_BYTES): number {
   let all = 0;
   let largest = 0;
   for (let index = 0; index * PRODUCT.fields < table.products.length; index++) {
@@ -84,7 +84,7 @@ export function createProductReader(
   table: SourceTable,
   kernels: Kernels,
   readStored: ReadStored,
-  limitBytes: number = ROOM_BYTES,
+  limitBytes: number = PRODUCT_ROOM_BYTES,
 ): ProductReader {
   const { run } = kernels;
   const shapes = new Map<number, Shape>();

@@ -5,13 +5,17 @@
  */
 import { deflate, BOTH, FIRST, SECOND } from './deflate';
 import {
-  cell, columns, couplings, dead, diagonal, gathered, index, innerLeft, innerRight, kinds, layOut, left, live, off, order, right, sequence, setIndex, step, values,
+  cell, columns, couplings, dead, diagonal, gathered, index, innerLeft, innerRight, kinds, layOut, left, live, off, order, right, sequence, setIndex, step,
+  values,
 } from './divide-memory';
 import { innerValues, innerVectors } from './inner';
 import { addProduct64 } from './product';
 import { get, rotate, set } from './rows';
 
+/** Part of the largest number in a node below which a coupling or a gap is none. */
 const TOLERANCE: f64 = 8.8817841970012523e-16;
+/** A node all below it, of a matrix of about 1, is zero: squares of its numbers would leave the range of f64. */
+const NOTHING: f64 = 1e-100;
 
 /** Rows of two lists that ascend by their values, as one. */
 function mergeLists(a: usize, aCount: i32, b: usize, bCount: i32, to: usize): void {
@@ -36,8 +40,10 @@ function sortList(list: usize, count: i32): void {
   }
 }
 
-/** Gives every pole its column among the inner vectors, by kind of its row; returns how many are FIRST, and in `withBoth` how many FIRST or BOTH. */
+/** How many poles belong to rows that are FIRST or BOTH. */
 let withBoth: i32 = 0;
+
+/** Gives every pole its column among the inner vectors, by kind of its row; sets `withBoth` and returns how many are FIRST. */
 function placeColumns(k: i32): i32 {
   let next = 0;
   let first = 0;
@@ -81,11 +87,11 @@ function couple(start: i32, n: i32, width: i32, middle: i32): f64 {
     setIndex(kinds, row, isFirst ? FIRST : SECOND);
     if (row != middle && row < start + n) largest = Math.max(largest, get(values, row));
   }
-  if (width > n) {
+  if (width > n && largest >= NOTHING) {
     const a = get(couplings, middle);
     const b = get(couplings, start + n);
     const length = Math.sqrt(a * a + b * b);
-    if (length > 0) rotate(cell(right, middle, start), cell(right, start + n, start), width, a / length, b / length);
+    if (length >= NOTHING) rotate(cell(right, middle, start), cell(right, start + n, start), width, a / length, b / length);
     set(couplings, middle, length);
     setIndex(kinds, middle, BOTH);
   }
@@ -105,14 +111,15 @@ function solve(start: i32, n: i32, width: i32, wanted: i32): void {
   solve(middle + 1, rest, width - half - 1, rest);
   const largest = couple(start, n, width, middle);
   mergeLists(order + (<usize>start << 2), half, order + (<usize>(middle + 1) << 2), rest, sequence);
-  if (largest == 0) {
+  if (largest < NOTHING) {
     set(values, middle, 0);
     if (left != 0) set(cell(left, middle, middle), 0, 1);
-    for (let i = 0; i < n; i++) setIndex(order, start + i, start + i);
+    setIndex(order, start, middle);
+    memory.copy(order + (<usize>(start + 1) << 2), sequence, <usize>(n - 1) << 2);
     return;
   }
   const k = deflate(start, n, width, middle, TOLERANCE * largest);
-  // Values of rows that are done move behind those of the inner problem;
+  // Values of rows that are done move behind those of the inner problem.
   for (let j = k; j < n; j++) set(couplings, start + j, get(values, index(dead, j - k)));
   innerValues(k, start);
   for (let j = k; j < n; j++) set(values, start + j, get(couplings, start + j));

@@ -8,6 +8,9 @@ import { addScaled, at, dot, get, scale, set } from './rows';
 /** Reflectors in one block. */
 export const BLOCK: i32 = 32;
 
+/** A sum of squares below it has lost digits to the end of the range; its vector is nothing beside a matrix of about 1. */
+const NOTHING: f64 = 1e-280;
+
 /** tau and the remaining element of the reflector made last. */
 export let tau: f64 = 0;
 export let beta: f64 = 0;
@@ -17,7 +20,8 @@ export function makeReflector(pivot: usize, rest: usize, others: i32): void {
   const alpha = load<f64>(pivot);
   const squares = dot(rest, rest, others);
   store<f64>(pivot, 1);
-  if (squares == 0) {
+  if (squares < NOTHING) {
+    memory.fill(rest, 0, <usize>others << 3);
     tau = 0;
     beta = alpha;
     return;

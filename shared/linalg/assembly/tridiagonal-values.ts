@@ -5,6 +5,14 @@ import { at, get, set } from './rows';
 const MAX_SWEEPS: i32 = 60;
 const HALF_ULP: f64 = 1.1102230246251565e-16;
 
+/** A square below it has lost digits to the end of the range, which would not stay where they are lost; it counts as zero. */
+const NOTHING: f64 = 1e-280;
+
+@inline function square(value: f64): f64 {
+  const result = value * value;
+  return result < NOTHING ? 0 : result;
+}
+
 /** Rows first to last in opposite order: the same eigenvalues. */
 function reverse(d: usize, squares: usize, first: i32, last: i32): void {
   for (let i = first, j = last; i < j; i++, j--) {
@@ -40,19 +48,19 @@ function sweep(d: usize, squares: usize, first: i32, last: i32): void {
   let c: f64 = 1;
   let s: f64 = 0;
   let gamma = get(d, last) - shift;
-  let p = gamma * gamma;
+  let p = square(gamma);
   for (let i = last - 1; i >= first; i--) {
-    const square = get(squares, i);
-    const r = p + square;
+    const beside = get(squares, i);
+    const r = p + beside;
     if (i != last - 1) set(squares, i + 1, s * r);
     const oldC = c;
     c = p / r;
-    s = square / r;
+    s = beside / r;
     const oldGamma = gamma;
     const value = get(d, i);
     gamma = c * (value - shift) - s * oldGamma;
     set(d, i + 1, oldGamma + (value - gamma));
-    p = c != 0 ? (gamma * gamma) / c : oldC * square;
+    p = c != 0 ? square(gamma) / c : oldC * beside;
   }
   set(squares, first, s * p);
   set(d, first, shift + gamma);
