@@ -117,8 +117,8 @@ function buildProgram(): Command {
 
   program
     .command('push')
-    .description('contribute a fine-tuned checkpoint to a round')
-    .argument('<dir>', 'checkpoint folder or safetensors file')
+    .description('contribute a fine-tuned checkpoint or a LoRA adapter to a round')
+    .argument('<dir>', 'checkpoint folder, safetensors file or folder of a PEFT adapter')
     .requiredOption('--round <name>', 'the round')
     .option('--as <contributor>', 'who contributes (default: config file, TRIBUTARY_CONTRIBUTOR, your user name)')
     .option('--samples <n>', 'training samples behind it (fedavg weighs by them)', count('--samples', 1))

@@ -1,7 +1,8 @@
 /** Rounds and contributions as tables and as JSON. The JSON field names are a promise. */
-import { ArtifactKind, type ErrorInfo } from '../../shared/generated/tributary/v1/common.js';
+import type { ErrorInfo } from '../../shared/generated/tributary/v1/common.js';
 import { type Model, ModelOrigin } from '../../shared/generated/tributary/v1/models.js';
 import { type Contribution, ContributionStatus, type Round, RoundState } from '../../shared/generated/tributary/v1/rounds.js';
+import { fromArtifactKind } from '../../shared/transfer/artifact-kind.js';
 import type { Io } from './io.js';
 import { table } from './table.js';
 import { formatBytes } from './units.js';
@@ -39,7 +40,7 @@ export function contributionView(contribution: Contribution): object {
   return {
     contributor: contribution.contributor,
     status: STATUS_NAMES[contribution.status],
-    kind: contribution.kind === ArtifactKind.DELTA ? 'delta' : 'full',
+    kind: fromArtifactKind(contribution.kind) ?? 'unknown',
     reason: errorView(contribution.reason),
     samples: contribution.samples ?? null,
     steps: contribution.steps ?? null,
@@ -122,7 +123,7 @@ function contributionTable(contributions: readonly Contribution[]): string {
     contributions.map((row) => [
       row.contributor,
       STATUS_NAMES[row.status],
-      row.kind === ArtifactKind.DELTA ? 'delta' : 'full',
+      fromArtifactKind(row.kind) ?? 'unknown',
       number(row.samples),
       number(row.steps),
       row.taskVectorNorm > 0 ? row.taskVectorNorm.toPrecision(5) : '-',
