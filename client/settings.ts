@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { TributaryError } from '../shared/errors/tributary-error.js';
+import { ENGINE_SETTINGS, type EngineSetting } from '../shared/linalg/linear-algebra.js';
 
 const schema = z.strictObject({
   /** HOST:PORT of the coordinator. */
@@ -15,6 +16,8 @@ const schema = z.strictObject({
   tls: z.strictObject({ ca: z.string().optional(), cert: z.string().optional(), key: z.string().optional() }).optional(),
   /** Seconds to keep trying while the coordinator cannot be reached. */
   patienceSeconds: z.number().min(0).default(120),
+  /** What factorises matrices. */
+  engine: z.enum(ENGINE_SETTINGS).default('auto'),
 });
 
 export type ClientSettings = z.infer<typeof schema>;
@@ -29,6 +32,7 @@ export interface SettingsSources {
     contributor?: string | undefined;
     tlsCa?: string | undefined;
     patienceSeconds?: number | undefined;
+    engine?: EngineSetting | undefined;
   }>;
 }
 
@@ -47,8 +51,15 @@ export function loadSettings(sources: SettingsSources): ClientSettings {
       token: environment['TRIBUTARY_TOKEN'],
       contributor: environment['TRIBUTARY_CONTRIBUTOR'],
       patienceSeconds: patience === undefined ? undefined : Number(patience),
+      engine: environment['TRIBUTARY_ENGINE'],
     }),
-    ...defined({ server: flags.server, token: flags.token, contributor: flags.contributor, patienceSeconds: flags.patienceSeconds }),
+    ...defined({
+      server: flags.server,
+      token: flags.token,
+      contributor: flags.contributor,
+      patienceSeconds: flags.patienceSeconds,
+      engine: flags.engine,
+    }),
     ...(ca === undefined ? {} : { tls: { ...(fromFile['tls'] as object | undefined), ca } }),
   };
   const result = schema.safeParse(merged);

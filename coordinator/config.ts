@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { TributaryError, toTributaryError } from '../shared/errors/tributary-error.js';
+import { ENGINE_SETTINGS } from '../shared/linalg/linear-algebra.js';
 
 const address = z
   .string()
@@ -22,6 +23,8 @@ const schema = z.strictObject({
   threads: z.int().min(1).max(256).default(Math.max(1, availableParallelism())),
   /** Parallel Write streams a client is told to use. */
   maxStreams: z.int().min(1).max(32).default(4),
+  /** What factorises matrices: the best that loads, or one by name. */
+  engine: z.enum(ENGINE_SETTINGS).default('auto'),
   /** How long after its deadline a round waits for uploads that were under way. */
   graceSeconds: z.number().min(0).default(300),
   /** Bytes of disk never given to uploads. */
@@ -49,6 +52,7 @@ const VARIABLES: Readonly<Record<string, { key: string; number?: true }>> = {
   TRIBUTARY_LISTEN: { key: 'listen' },
   TRIBUTARY_HTTP: { key: 'http' },
   TRIBUTARY_THREADS: { key: 'threads', number: true },
+  TRIBUTARY_ENGINE: { key: 'engine' },
   TRIBUTARY_LOG_LEVEL: { key: 'logLevel' },
 };
 

@@ -1,6 +1,7 @@
 /** The coordinator as a value: start it, ask its ports, close it. Reads no environment and installs no signal handlers. */
 import { mkdirSync } from 'node:fs';
 import type { Logger } from 'pino';
+import type { FoundEngine } from '../shared/linalg/linear-algebra.js';
 import type { CoordinatorConfig } from './config.js';
 import { startGrpc } from './grpc/server.js';
 import { startHttp } from './http/server.js';
@@ -18,11 +19,16 @@ export interface Coordinator {
 
 const DEFAULT_GRACE_MS = 10_000;
 
-export async function startCoordinator(config: CoordinatorConfig, logger: Logger): Promise<Coordinator> {
+/** @param findEngine what factorises matrices; without it the portable engine */
+export async function startCoordinator(
+  config: CoordinatorConfig,
+  logger: Logger,
+  findEngine?: () => Promise<FoundEngine>,
+): Promise<Coordinator> {
   mkdirSync(config.data, { recursive: true });
   const stopping = new AbortController();
   const db = openDatabase(config.data);
-  const services = createServices(config, logger, db, Date.now, stopping.signal);
+  const services = createServices(config, logger, db, Date.now, stopping.signal, findEngine);
   const merger = new Merger(services);
   const cleanups: (() => Promise<void> | void)[] = [() => void db.close(), () => services.chunks.close()];
   try {

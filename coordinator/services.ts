@@ -1,5 +1,6 @@
 /** What the handlers work with. Built once by coordinator.ts; no module keeps state of its own outside of it. */
 import type { Logger } from 'pino';
+import type { FoundEngine } from '../shared/linalg/linear-algebra.js';
 import { Semaphore } from '../shared/util/semaphore.js';
 import type { CoordinatorConfig } from './config.js';
 import { ModelStore } from './models/model-store.js';
@@ -29,6 +30,8 @@ export interface Services {
   readonly finalizing: Map<string, Promise<void>>;
   /** Aborted when the process begins to stop. */
   readonly stopping: AbortSignal;
+  /** For rules on whole matrices; undefined: the portable engine. */
+  readonly findEngine: (() => Promise<FoundEngine>) | undefined;
 }
 
 export function createServices(
@@ -37,6 +40,7 @@ export function createServices(
   db: Database,
   nowMs: () => number,
   stopping: AbortSignal,
+  findEngine?: () => Promise<FoundEngine>,
 ): Services {
   const hub = new RoundHub();
   const rounds = new RoundStore(db, nowMs, (notice) => hub.announce(notice));
@@ -56,5 +60,6 @@ export function createServices(
     opening: new Semaphore(1),
     finalizing: new Map(),
     stopping,
+    findEngine,
   };
 }

@@ -1,5 +1,6 @@
 /** What commands that talk to a coordinator get. */
 import type { Command } from 'commander';
+import type { EngineSetting } from '../../shared/linalg/linear-algebra.js';
 import { type Connection, connect } from '../api/connection.js';
 import type { Patience } from '../api/retry.js';
 import { type ClientSettings, loadSettings } from '../settings.js';
@@ -12,6 +13,7 @@ interface GlobalFlags {
   readonly config?: string;
   readonly tlsCa?: string;
   readonly patience?: number;
+  readonly engine?: EngineSetting;
 }
 
 export interface CommandContext extends LocalContext {
@@ -25,7 +27,14 @@ export function contextOf(command: Command, signal: AbortSignal, contributor?: s
   const settings = loadSettings({
     file: flags.config,
     environment: process.env,
-    flags: { server: flags.server, token: flags.token, contributor, tlsCa: flags.tlsCa, patienceSeconds: flags.patience },
+    flags: {
+      server: flags.server,
+      token: flags.token,
+      contributor,
+      tlsCa: flags.tlsCa,
+      patienceSeconds: flags.patience,
+      engine: flags.engine,
+    },
   });
   return {
     ...local,

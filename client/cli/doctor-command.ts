@@ -11,14 +11,18 @@ import { connect } from '../api/connection.js';
 import { defaultConfigPath } from '../settings.js';
 import { describeBackend } from '../train/backend.js';
 import type { CommandContext } from './context.js';
+import { engineLines, fixEngines, inspectEngines } from './doctor-engines.js';
 import { formatBytes } from './units.js';
 
 /** How long to wait for the coordinator's answer. */
 const ANSWER_WITHIN_MS = 3_000;
 
-export async function runDoctor(context: CommandContext): Promise<void> {
+/** @param fix install what is missing first */
+export async function runDoctor(context: CommandContext, fix: boolean): Promise<void> {
+  if (fix) await fixEngines(process.env, context.signal, (text) => context.io.note(text));
   const kernels = await measureKernels();
   const trainer = await describeBackend().catch((error: Error) => ({ backend: 'none', version: '-', reason: error.message }));
+  const linearAlgebra = await inspectEngines(context.settings.engine, process.env);
   const coordinator = await askCoordinator(context);
   const document = {
     tributary: VERSION,
@@ -29,6 +33,7 @@ export async function runDoctor(context: CommandContext): Promise<void> {
     threads: context.threads,
     memoryBytes: { total: totalmem(), free: freemem() },
     mergeEngine: { kind: 'wasm-simd', normGigabytesPerSecond: kernels.gigabytesPerSecond },
+    linearAlgebra,
     trainer,
     coordinator,
     config: process.env['TRIBUTARY_CONFIG'] ?? defaultConfigPath(process.env),
@@ -38,6 +43,7 @@ export async function runDoctor(context: CommandContext): Promise<void> {
     `tributary    ${VERSION} on Node ${process.version}, ${document.platform}, grpc-js ${document.grpc}`,
     `machine      ${document.cores} cores (${context.threads} threads used), ${formatBytes(totalmem())} memory, ${formatBytes(freemem())} free`,
     `merge engine WebAssembly SIMD; norms of bf16 task vectors at ${kernels.gigabytesPerSecond.toFixed(1)} GB/s a core, in cache`,
+    ...engineLines(linearAlgebra),
     `trainer      ${trainer.backend} ${trainer.version}: ${trainer.reason}`,
     `coordinator  ${coordinator.server}: ${coordinator.answer}`,
     `config       ${document.config}`,

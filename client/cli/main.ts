@@ -8,6 +8,7 @@ import { CATALOGUE, EXIT_CODE } from '../../shared/errors/catalogue.js';
 import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { VERSION } from '../../shared/version.js';
 import type { CommandContext } from './context.js';
+import { engineOption } from './engine-flag.js';
 import { createIo, describeError } from './io.js';
 import type { LocalContext } from './local-context.js';
 import type { MergeFlags } from './merge-command.js';
@@ -85,6 +86,7 @@ function buildProgram(): Command {
     .option('--listen <host:port>', 'gRPC address (default 127.0.0.1:7070)')
     .option('--http <host:port>', 'address of /metrics, /healthz, /readyz (default 127.0.0.1:7071)')
     .option('--log-level <level>', 'trace, debug, info, warn, error or silent')
+    .addOption(engineOption())
     .action(async (flags: Record<string, string | undefined>, command: Command) => {
       const { config, threads } = command.optsWithGlobals<{ config?: string; threads?: number }>();
       // The coordinator is an entry point of its own: the process is handed over to it, client code never imports it.
@@ -127,6 +129,11 @@ function buildProgram(): Command {
         .default('full'),
     )
     .option('--base <base>', 'what it was fine-tuned from (name, digest or pulled folder); refused if the round uses another')
+    .option(
+      '--compress <star:eta>',
+      'send what STAR keeps of the task vector, ETA percent of its nuclear norm, as factors (needs --base DIR)',
+    )
+    .addOption(engineOption())
     .action(action(async (context, dir: string, flags: PushFlags) => (await import('./push-command.js')).runPush(context, dir, flags)));
 
   program
@@ -154,8 +161,10 @@ function buildProgram(): Command {
 
   program
     .command('doctor')
-    .description('versions, engines, limits, and whether the coordinator answers')
-    .action(action(async (context) => (await import('./doctor-command.js')).runDoctor(context)));
+    .description('versions, engines and their speed, limits, and whether the coordinator answers')
+    .option('--fix', 'install what is missing to be fast: OpenBLAS, from PyPI', false)
+    .addOption(engineOption())
+    .action(action(async (context, flags: { fix: boolean }) => (await import('./doctor-command.js')).runDoctor(context, flags.fix)));
 
   program
     .command('demo')
@@ -184,6 +193,7 @@ function addOfflineCommands(program: Command): void {
     .option('--force', 'replace an earlier output of tributary', false)
     .option('--dry-run', 'only say what would be done', false)
     .option('--random-seed <n>', "seed of random masks, in the place of the recipe's", count('--random-seed'))
+    .addOption(engineOption())
     .option('--no-copy-tokenizer', 'leave the tokenizer files out')
     .option('--no-write-model-card', 'write no README.md (--force then does not know the folder again)')
     .addOption(new Option('--copy-tokenizer').hideHelp())
@@ -200,6 +210,7 @@ function addOfflineCommands(program: Command): void {
     .description('say what `merge` would do: tensors, warnings, memory, bytes, time')
     .argument('<recipe>', 'recipe file (YAML)')
     .option('--out-shard-size <bytes>', 'largest output file, like 5B, 500M, 2G (default 5G)')
+    .addOption(engineOption())
     .action(
       localAction(async (context, recipe: string, flags: Partial<MergeFlags>) =>
         (await import('./merge-command.js')).runPlan(context, recipe, flags),

@@ -32,6 +32,7 @@ function optionsOf(context: LocalContext, recipePath: string, outDir: string, fl
     copyTokenizer: flags.copyTokenizer,
     writeModelCard: flags.writeModelCard,
     version: VERSION,
+    findEngine: context.findEngine,
     signal: context.signal,
   };
 }

@@ -57,7 +57,7 @@ export function roundView(round: Round): object {
   return {
     name: round.name,
     state: stateOf(round),
-    base: { name: round.baseName, weightsDigest: round.baseDigest },
+    base: { name: round.baseName, weightsDigest: round.baseDigest, totalBytes: round.baseBytes },
     recipe: round.recipe,
     quorum: round.quorum,
     minContributions: round.minContributions,
@@ -87,6 +87,7 @@ export function roundText(round: Round, io: Io): string {
   if (round.error !== undefined) lines.push(`error    ${round.error.what} [${round.error.code}]`);
   lines.push('', `${accepted} of ${round.contributions.length} contributors accepted`);
   if (round.contributions.length > 0) lines.push('', contributionTable(round.contributions));
+  lines.push(...factorLines(round));
   for (const { contributor, reason } of round.contributions) {
     if (reason === undefined) continue;
     const parts = [reason.what, reason.expected && `expected ${reason.expected}`, reason.got && `got ${reason.got}`].filter(
@@ -102,6 +103,17 @@ export function stateText(round: Round, io: Io): string {
   if (round.state === RoundState.PUBLISHED) return io.colors.green(name);
   if (round.state === RoundState.FAILED) return io.colors.red(name);
   return io.colors.cyan(name);
+}
+
+/** What contributions of factors hold beside what whole weights would have. */
+function factorLines({ contributions, baseBytes }: Round): string[] {
+  const ofFactors = contributions.filter(({ kind }) => ['lora', 'low_rank'].includes(fromArtifactKind(kind) ?? ''));
+  const held = ofFactors.reduce((sum, { totalBytes }) => sum + totalBytes, 0n);
+  const whole = baseBytes * BigInt(ofFactors.length);
+  if (held === 0n || held >= whole) return [];
+  const names = ofFactors.map(({ contributor }) => contributor).join(', ');
+  const times = (Number(whole) / Number(held)).toFixed(1);
+  return ['', `as factors: ${names}, ${formatBytes(held)} where whole weights are ${formatBytes(whole)} (${times} times smaller)`];
 }
 
 function contributionTable(contributions: readonly Contribution[]): string {

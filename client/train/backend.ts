@@ -1,10 +1,13 @@
 /**
- * Which TensorFlow.js backend does the arithmetic, and why. The model code is the same on all of them: it uses tfjs-core operations only.
- * The native packages are optional; a candidate is taken only when it loads, shares our tfjs-core and has every kernel the network runs.
+ * Which TensorFlow.js backend does the arithmetic, and why. The model code is the same on all of them: it uses tfjs-core operations only, of the
+ * tfjs-core that it is handed. The native packages are optional, and bring their own where `npm run setup:tensorflow` built them; a candidate is taken
+ * only when it loads, computes and has every kernel the network runs.
  */
 import { createRequire } from 'node:module';
 import type * as tfjs from '@tensorflow/tfjs-core';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
+import { enginesFolder } from '../../shared/linalg/engines-folder.js';
+import { builtTensorflow, findTensorflowAddon } from '../../shared/linalg/tensorflow-addon.js';
 
 export type Tensorflow = typeof tfjs;
 
@@ -25,13 +28,14 @@ export interface Backend extends BackendDescription {
 }
 
 interface Candidate {
+  /** Its name, or the folder it lies in. */
   readonly packageName: string;
   /** The name under which the package registers itself in tfjs-core. */
   readonly registeredAs: string;
   /** What it computes on; asked after it started. */
   readonly about: (tf: Tensorflow) => string;
-  /** Registers the backend; answers why it cannot be used, or undefined. */
-  readonly load: (tf: Tensorflow) => Promise<string | undefined>;
+  /** Answers the tfjs-core in which the backend is now registered, ours or its own; or says in words why it cannot be used. */
+  readonly load: () => Promise<Tensorflow | string>;
 }
 
 /** Every kernel of network.ts, learn.ts and the momentum optimiser. */
@@ -55,15 +59,16 @@ const KERNELS = [
 const requireFromHere = createRequire(import.meta.url);
 
 const CANDIDATES: Readonly<Record<BackendName, Candidate>> = {
-  'tensorflow-gpu': nativeCandidate('@tensorflow/tfjs-node-gpu'),
-  tensorflow: nativeCandidate('@tensorflow/tfjs-node'),
+  'tensorflow-gpu': nativeCandidate('@tensorflow/tfjs-node-gpu', 'gpu'),
+  tensorflow: nativeCandidate('@tensorflow/tfjs-node', 'cpu'),
   wasm: {
     packageName: '@tensorflow/tfjs-backend-wasm',
     registeredAs: 'wasm',
     about: () => 'WebAssembly SIMD, one thread',
-    load: async (tf) => {
+    load: async () => {
+      const tf = await import('@tensorflow/tfjs-core');
       await import('@tensorflow/tfjs-backend-wasm');
-      return (await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')) === true ? undefined : 'this Node.js has no WebAssembly SIMD';
+      return (await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')) === true ? tf : 'this Node.js has no WebAssembly SIMD';
     },
   },
   cpu: {
@@ -72,12 +77,14 @@ const CANDIDATES: Readonly<Record<BackendName, Candidate>> = {
     about: () => 'plain JavaScript, slow',
     load: async () => {
       await import('@tensorflow/tfjs-backend-cpu');
-      return undefined;
+      return import('@tensorflow/tfjs-core');
     },
   },
 };
 
-function nativeCandidate(packageName: string): Candidate {
+function nativeCandidate(name: string, kind: 'cpu' | 'gpu'): Candidate {
+  const built = builtTensorflow(enginesFolder(process.env), kind);
+  const packageName = findTensorflowAddon(built) === undefined ? name : built;
   return {
     packageName,
     registeredAs: 'tensorflow',
@@ -85,10 +92,9 @@ function nativeCandidate(packageName: string): Candidate {
       const { isUsingGpuDevice } = tf.backend() as { isUsingGpuDevice?: boolean };
       return `libtensorflow ${isUsingGpuDevice === true ? 'on a CUDA device' : 'on the CPU'}`;
     },
-    load: async (tf) => {
+    load: async () => {
       try {
-        const native = requireFromHere(packageName) as Tensorflow;
-        return native.Tensor === tf.Tensor ? undefined : 'it brings a second copy of tfjs-core';
+        return requireFromHere(packageName) as Tensorflow;
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException;
         const absent = code === 'MODULE_NOT_FOUND' && firstLine(message).includes(`'${packageName}'`);
@@ -105,18 +111,15 @@ const firstLine = (text: string): string => text.split('\n', 1)[0] ?? text;
  * @throws CONFIG_INVALID when `only` cannot be used here
  */
 export async function openBackend(only?: BackendName): Promise<Backend> {
-  const tf = await import('@tensorflow/tfjs-core');
-  // Production mode drops the check of every result for NaN and the advertisement that the CPU backend prints.
-  tf.enableProdMode();
   const refused: string[] = [];
   for (const backend of only === undefined ? BACKEND_NAMES : [only]) {
     const candidate = CANDIDATES[backend];
-    const obstacle = await tryCandidate(tf, candidate);
-    if (obstacle === undefined) {
+    const tf = await tryCandidate(candidate);
+    if (typeof tf !== 'string') {
       const reason = [...refused, `${backend} (${candidate.about(tf)}) loads and has every kernel needed`].join('; ');
       return { tf, backend, version: packageVersion(candidate.packageName), reason };
     }
-    refused.push(`${candidate.packageName}: ${obstacle}`);
+    refused.push(`${candidate.packageName}: ${tf}`);
   }
   throw new TributaryError('CONFIG_INVALID', {
     what: 'no usable TensorFlow.js backend',
@@ -132,13 +135,22 @@ export async function describeBackend(): Promise<BackendDescription> {
   return { backend, version, reason };
 }
 
-async function tryCandidate(tf: Tensorflow, candidate: Candidate): Promise<string | undefined> {
-  const obstacle = await candidate.load(tf);
-  if (obstacle !== undefined) return obstacle;
+/** The started backend's tfjs-core, or why it cannot be used. */
+async function tryCandidate(candidate: Candidate): Promise<Tensorflow | string> {
+  const tf = await candidate.load();
+  if (typeof tf === 'string') return tf;
+  // Production mode drops the check of every result for NaN and the advertisement that the CPU backend prints.
+  tf.enableProdMode();
   const missing = KERNELS.filter((kernel) => tf.getKernel(kernel, candidate.registeredAs) === undefined);
   if (missing.length > 0) return `lacks the kernels ${missing.join(', ')}`;
-  const started = await tf.setBackend(candidate.registeredAs).catch(() => false);
-  return started ? undefined : 'does not start';
+  if (!(await tf.setBackend(candidate.registeredAs).catch(() => false))) return 'does not start';
+  try {
+    // The native backend of tfjs 4.22 loads on Node.js 23 and later, but no operation of it works there.
+    tf.tidy(() => tf.matMul(tf.ones([1, 1]), tf.ones([1, 1])).dataSync());
+    return tf;
+  } catch (error) {
+    return `does not compute: ${firstLine((error as Error).message)}`;
+  }
 }
 
 function packageVersion(packageName: string): string {

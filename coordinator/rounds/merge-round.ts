@@ -83,6 +83,7 @@ export async function mergeRound(merge: RoundMerge): Promise<{ readBytes: number
     outputDir: merge.folder,
     threads: services.config.threads,
     durable: true,
+    findEngine: services.findEngine,
     inputIdentity: [baseModel.weights_digest, ...merge.inputs.map(({ row }) => row.weights_digest)].join(' '),
     signal: merge.signal,
     onProgress: ({ doneBytes, totalBytes }: MergeProgress) => merge.onProgress(doneBytes, totalBytes),

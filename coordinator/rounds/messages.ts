@@ -89,6 +89,7 @@ export function roundMessage(services: Services, row: RoundRow, withContribution
     state: STATES[row.state],
     baseName: row.base_name,
     baseDigest: row.base_digest,
+    baseBytes: BigInt(services.models.resolve(row.base_name).total_bytes),
     recipe: row.recipe,
     quorum: row.quorum,
     minContributions: row.min_contributions,

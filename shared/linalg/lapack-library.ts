@@ -3,6 +3,7 @@
  * implementation have in common. Calls are synchronous. The library computes with one thread per calling thread, whoever loads it: workers run
  * side by side, and results then do not depend on how many there are.
  */
+import { isMainThread } from 'node:worker_threads';
 import koffi, { type LibraryHandle } from 'koffi';
 import { TributaryError } from '../errors/tributary-error.js';
 import type { EngineChoice, Reals } from './linear-algebra.js';
@@ -15,23 +16,33 @@ export type Argument = string | number | Reals | Int32Array | null;
 export interface LapackLibrary {
   /** Library, version and the processor kernels in use. */
   readonly description: string;
+  /** Name of the kernels, where the library tells. */
+  readonly kernels: string | undefined;
   /** Calls `routine_`; numbers become INTEGER arguments, so REAL scalars are given as arrays of length one. */
   call(routine: string, ...args: readonly Argument[]): void;
+  /** Nothing of it may be called afterwards. */
+  unload(): void;
 }
 
 /** Arrays of one element, for scalars of type DOUBLE PRECISION and for what a routine reports. */
 export const double = (value: number): Float64Array => Float64Array.of(value);
 
+const THREAD_VARIABLES = ['OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'VECLIB_MAXIMUM_THREADS'];
+
 const characters = new Map<string, Uint8Array>();
 
 /** @throws ENGINE_UNAVAILABLE when the file is no library, or lacks what is needed */
 export function openLapack(choice: LapackChoice): LapackLibrary {
+  // Threads that a library starts while it loads would idle for ever. Workers find it loaded.
+  if (isMainThread) for (const name of THREAD_VARIABLES) setEnvironment(name, '1');
   if (choice.coreType !== undefined) setEnvironment('OPENBLAS_CORETYPE', choice.coreType);
   const handle = loadLibrary(choice.library);
   useOneThread(handle, choice.prefix);
+  const kernels = optional(handle, `${choice.prefix}openblas_get_corename`, 'str', [])?.() as string | undefined;
   const bound = new Map<string, (...args: unknown[]) => void>();
   return {
-    description: describe(handle, choice),
+    description: describe(handle, choice, kernels),
+    kernels,
     call(routine, ...args) {
       let entry = bound.get(routine);
       if (entry === undefined) {
@@ -42,6 +53,7 @@ export function openLapack(choice: LapackChoice): LapackLibrary {
       for (const argument of args) if (typeof argument === 'string') passed.push(1);
       entry(...passed);
     },
+    unload: () => handle.unload(),
   };
 }
 
@@ -94,16 +106,14 @@ function useOneThread(handle: LibraryHandle, prefix: string): void {
   optional(handle, 'BLASSetThreading', 'int', ['uint'])?.(1);
 }
 
-function describe(handle: LibraryHandle, { library, prefix }: LapackChoice): string {
+function describe(handle: LibraryHandle, { library, prefix }: LapackChoice, kernels = 'unknown'): string {
   const config = optional(handle, `${prefix}openblas_get_config`, 'str', [])?.() as string | undefined;
-  const core = optional(handle, `${prefix}openblas_get_corename`, 'str', [])?.() as string | undefined;
-  if (config !== undefined) return `${config.split(' ').slice(0, 2).join(' ')} (${core ?? 'unknown'} kernels)`;
+  if (config !== undefined) return `${config.split(' ').slice(0, 2).join(' ')} (${kernels} kernels)`;
   return library.split(/[/\\]/).at(-1) as string;
 }
 
 /**
- * Sets a variable where libraries read it: `process.env` of a worker thread is a copy that they do not see. Only used for a library that picks
- * the wrong kernels by itself, and before it is loaded.
+ * Sets a variable where libraries read it: `process.env` of a worker thread is a copy that they do not see.
  */
 function setEnvironment(name: string, value: string): void {
   if (process.platform === 'win32') koffi.load('ucrtbase.dll').func('_putenv_s', 'int', ['str', 'str'])(name, value);

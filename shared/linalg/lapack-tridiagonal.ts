@@ -19,15 +19,15 @@ const RESIDUAL_LIMIT = 2 ** -45;
 const MOST_CORRECTIONS = 3;
 /** How far its own value may be from the eigenvalue, relative to the norm: what LAPACK's eigenvalues are off at worst, with room. */
 const DRIFT_LIMIT = 2 ** -42;
-/** Past this the elements of a vector are zero; it also keeps the arithmetic away from denormal numbers. */
+/** Elements below this are zero, and so is what follows where the one before was faint; it also keeps away from denormal numbers. */
 const VANISHED = 1e-30;
+const FADED = 1e-15;
 
-/** An upper bound of the largest eigenvalue's magnitude: the largest row sum. */
+/** An upper bound of the largest eigenvalue's magnitude: the largest row sum; NaN when one is there. */
 export function normOf({ diagonal, beside }: Tridiagonal): number {
   let most = 0;
   for (let index = 0; index < diagonal.length; index += 1) {
-    const sum = Math.abs(diagonal[index] as number) + Math.abs(beside[index - 1] ?? 0) + Math.abs(beside[index] ?? 0);
-    if (!(sum <= most)) most = sum;
+    most = Math.max(most, Math.abs(diagonal[index] as number) + Math.abs(beside[index - 1] ?? 0) + Math.abs(beside[index] ?? 0));
   }
   return most;
 }
@@ -69,7 +69,7 @@ export function twistedVector(block: Tridiagonal, eigenvalue: number, norm: numb
   let value = eigenvalue;
   for (let corrections = 0; ; corrections += 1) {
     const remainder = eliminate(block, value, norm, scratch);
-    const squares = substitute(scratch, remainder.at, vector);
+    const squares = substitute(block.beside, scratch, remainder.at, vector);
     scale(vector, 1 / Math.sqrt(squares));
     // The vector's Rayleigh quotient.
     value += remainder.size / squares;
@@ -116,22 +116,33 @@ function eliminate({ diagonal, beside }: Tridiagonal, value: number, norm: numbe
 }
 
 /** The vector that is 1 at the meeting point; returns the sum of its squares. */
-function substitute({ left, right }: Scratch, at: number, vector: Float64Array): number {
+function substitute(beside: Float64Array, { left, right }: Scratch, at: number, vector: Float64Array): number {
   vector.fill(0);
   vector[at] = 1;
   let squares = 1;
   let element = 1;
   for (let index = at - 1; index >= 0; index -= 1) {
+    const last = element;
     element *= -(left[index] as number);
-    if (Math.abs(element) < VANISHED) break;
+    if (Math.abs(element) < VANISHED) {
+      if (index === 0 || Math.abs(last) < FADED) break;
+      // A single zero: the row of T that it stands in joins its neighbours.
+      element = -((beside[index] as number) / (beside[index - 1] as number)) * last;
+      index -= 1;
+    }
     vector[index] = element;
     squares += element * element;
   }
   element = 1;
-  for (let index = at; index + 1 < vector.length; index += 1) {
-    element *= -(right[index] as number);
-    if (Math.abs(element) < VANISHED) break;
-    vector[index + 1] = element;
+  for (let index = at + 1; index < vector.length; index += 1) {
+    const last = element;
+    element *= -(right[index - 1] as number);
+    if (Math.abs(element) < VANISHED) {
+      if (index + 1 === vector.length || Math.abs(last) < FADED) break;
+      element = -((beside[index - 1] as number) / (beside[index] as number)) * last;
+      index += 1;
+    }
+    vector[index] = element;
     squares += element * element;
   }
   return squares;

@@ -55,7 +55,12 @@ export interface Spectrum {
   vectors(count: number): Matrix<Float64Array>;
 }
 
-export type EngineName = 'tensorflow' | 'lapack' | 'portable';
+export const ENGINES = ['tensorflow', 'lapack', 'portable'] as const;
+export type EngineName = (typeof ENGINES)[number];
+
+/** What can be asked for. */
+export const ENGINE_SETTINGS = ['auto', ...ENGINES] as const;
+export type EngineSetting = (typeof ENGINE_SETTINGS)[number];
 
 export interface LinearAlgebra {
   readonly engine: EngineName;
@@ -92,7 +97,10 @@ export type EngineChoice =
 export interface FoundEngine {
   readonly choice: EngineChoice;
   readonly device: string;
+  /** Library and version. */
   readonly library: string;
-  /** What a person should know: why not a faster one. */
+  /** Why it is this one, in a few words. */
+  readonly reason: string;
+  /** What the user should know: fallbacks, and what would be faster. */
   readonly notes: readonly string[];
 }

@@ -71,7 +71,13 @@ const JOURNAL_INTERVAL_MS = 250;
 const DURABLE_JOURNAL_INTERVAL_MS = 2_000;
 const PROGRESS_INTERVAL_MS = 100;
 
-const PORTABLE: FoundEngine = { choice: { engine: 'portable' }, device: 'cpu', library: 'portable', notes: [] };
+const PORTABLE: FoundEngine = {
+  choice: { engine: 'portable' },
+  device: 'cpu',
+  library: 'WebAssembly',
+  reason: 'nothing else was asked for',
+  notes: [],
+};
 
 /** What no later run can do better with the same inputs. */
 const HOPELESS: readonly ErrorCode[] = ['NON_FINITE', 'UNSUPPORTED_DTYPE', 'ZERO_NORM', 'RECIPE_INVALID', 'LINALG_FAILED'];

@@ -1,5 +1,4 @@
 /** KnOTS, merging in the space that all tasks' columns span (arXiv 2410.19735). */
-import { TributaryError } from '../errors/tributary-error.js';
 import type { LinearAlgebra, Matrix } from '../linalg/linear-algebra.js';
 import { borderInList } from '../merge/selection.js';
 import { commonShape, stackColumns, toSingle, zeros } from './matrices.js';
@@ -32,25 +31,16 @@ export function knots(la: LinearAlgebra, vectors: readonly Matrix[], { density, 
   return la.gemm(basis, { rows: basis.rows, columns, data: merged }, { transposeA: true });
 }
 
-/** U^T of the matrices side by side, r x rows. Where rows is the shorter side their Gram matrices are added and nothing is put together. */
+/** U^T of the matrices side by side, r x rows. */
 function commonBasis(la: LinearAlgebra, vectors: readonly Matrix[], tol: number): Matrix {
-  const { rows, columns } = commonShape(vectors);
-  if (rows <= columns * vectors.length) {
-    const [first, ...others] = vectors.map((vector) => () => la.gram(vector, 'left'));
-    if (first === undefined) throw new TributaryError('INTERNAL', { what: 'no matrices' });
-    const gram = first();
-    for (const next of others) {
-      const { data } = next();
-      for (let i = 0; i < data.length; i++) gram.data[i] = (gram.data[i] ?? 0) + (data[i] ?? 0);
-    }
-    const { values, vectors: eigenvectors } = la.eigh(gram);
-    const descending = values.toReversed().map((value) => Math.sqrt(Math.max(0, value)));
-    const rank = numericalRank(descending, tol);
-    if (gramSuffices(descending, rank)) {
-      return toSingle({ rows: rank, columns: rows, data: eigenvectors.data.subarray((rows - rank) * rows) });
-    }
+  const { rows } = commonShape(vectors);
+  const concatenated = stackColumns(vectors, rows);
+  if (rows < concatenated.columns) {
+    const spectrum = la.spectrum(concatenated);
+    const rank = numericalRank(spectrum.values, tol);
+    if (gramSuffices(spectrum.values, rank)) return toSingle(spectrum.vectors(rank));
   }
-  return toSingle(topTriples(la, stackColumns(vectors, rows), rows, tol).ut);
+  return toSingle(topTriples(la, concatenated, rows, tol).ut);
 }
 
 const magnitudeBits = new Uint32Array(1);

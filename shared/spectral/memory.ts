@@ -17,8 +17,8 @@ const PEAK_BYTES: Readonly<Record<SpectralOperation, (size: Size) => number>> = 
   addStar: ({ all, square }) => 12 * all + 36 * square,
   starFactors: ({ all, square }) => 12 * all + 40 * square,
   isoC: ({ all, square }) => 32 * all + 48 * square,
-  tsvMerge: ({ all, square, inputs }) => (4 * inputs + 40) * all + 64 * square,
-  isoCts: ({ all, square, inputs }) => (4 * inputs + 56) * all + 64 * square,
+  tsvMerge: ({ all, square, inputs }) => (4 * inputs + 40) * all + 112 * square,
+  isoCts: ({ all, square, inputs }) => (4 * inputs + 56) * all + 100 * square,
   aggregate: ({ rows, columns, inputs }) =>
     40 * inputs * (rows + columns) + 48 * Math.min(rows, inputs) * Math.min(columns, inputs) + 8 * Math.min(rows, columns) * inputs,
   knots: ({ rows, columns, inputs, all }) => {
@@ -29,7 +29,7 @@ const PEAK_BYTES: Readonly<Record<SpectralOperation, (size: Size) => number>> = 
   wudiMerge: ({ rows, columns, inputs, all }) => {
     const inRowSpace = rows * inputs < columns;
     const side = inRowSpace ? rows * inputs : columns;
-    return 4 * inputs * all + 24 * all + (inRowSpace ? 24 * inputs * all : 0) + 56 * side * side;
+    return 4 * inputs * all + 36 * all + (inRowSpace ? 24 * inputs * all : 0) + 56 * side * side;
   },
 };
 

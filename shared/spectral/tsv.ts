@@ -8,7 +8,7 @@ import { type Triples, topTriples } from './triples.js';
  * task, side by side; left and right vectors are each replaced by the nearest orthonormal ones (Procrustes), the values stay:
  * M = U_perp diag(s) V_perp.
  *
- * One task is its own merge, element for element. Zero tasks and directions that do not exist (triples.ts) take no part, and where tasks
+ * One task is its own merge, element for element. Zero tasks (which count in T) and directions that do not exist (triples.ts) take no part, and where tasks
  * share directions exactly, the orthonormal vectors span what is there and no more. With more tasks than min(rows, columns), where k would
  * be zero and nothing would come out, every task keeps one triple.
  * @param vectors T >= 1 matrices of one shape

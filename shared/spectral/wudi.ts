@@ -1,5 +1,6 @@
 /** WUDI in closed form: the merged vector that interferes least with every task in the space of its own rows (arXiv 2503.08099). */
-import type { LinearAlgebra, Matrix } from '../linalg/linear-algebra.js';
+import { TributaryError } from '../errors/tributary-error.js';
+import type { LinearAlgebra, Matrix, Reals } from '../linalg/linear-algebra.js';
 import { commonShape, squaredNorm, stackRows, toDouble, toSingle, transpose, withScaledRows, zeros } from './matrices.js';
 import { throughSide } from './triples.js';
 
@@ -40,8 +41,8 @@ export function wudiMerge(la: LinearAlgebra, vectors: readonly Matrix[]): Matrix
   );
 }
 
-/** @param widen gives a task in fp64; of one at a time */
-function solve<T extends Matrix<Float32Array | Float64Array>>(
+/** @param widen gives a task in fp64, of one at a time */
+function solve<T extends Matrix<Reals>>(
   la: LinearAlgebra,
   tasks: readonly T[],
   widen: (task: T) => Matrix<Float64Array>,
@@ -53,16 +54,41 @@ function solve<T extends Matrix<Float32Array | Float64Array>>(
     const gram = la.gram(task, 'right');
     const share = 1 / squaredNorm(task.data);
     for (let i = 0; i < gram.data.length; i++) grams.data[i] = (grams.data[i] ?? 0) + share * (gram.data[i] ?? 0);
-    numerator = la.gemm(widen(task), gram, { alpha: share, into: numerator, beta: numerator === undefined ? 0 : 1 });
+    const options = { alpha: share, into: numerator, beta: numerator === undefined ? 0 : 1 };
+    if (task.rows < columns) numerator = la.gemm(la.gram(task, 'left'), widen(task), options);
+    else numerator = la.gemm(widen(task), gram, options);
   }
-  if (numerator === undefined) return grams;
+  return numerator === undefined ? grams : timesPseudoInverse(la, numerator, grams);
+}
+
+/** By Cholesky where a shifted factorisation proves that no eigenvalue is below the tolerance, else by eigenvectors. */
+function timesPseudoInverse(la: LinearAlgebra, numerator: Matrix<Float64Array>, grams: Matrix<Float64Array>): Matrix<Float64Array> {
+  if (surelyAbove(la, grams, EIGENVALUE_TOLERANCE * trace(grams))) return transpose(la.choleskySolve(grams, transpose(numerator)));
   const { values, vectors } = la.eigh(grams);
-  const threshold = EIGENVALUE_TOLERANCE * (values[columns - 1] ?? 0);
+  const threshold = EIGENVALUE_TOLERANCE * (values.at(-1) ?? 0);
   const from = values.findIndex((value) => value > threshold);
-  const kept = { rows: columns - from, columns, data: vectors.data.subarray(from * columns) };
+  const kept = { rows: values.length - from, columns: vectors.columns, data: vectors.data.subarray(from * vectors.columns) };
   const inverse = withScaledRows(
     kept,
     values.subarray(from).map((value) => 1 / value),
   );
   return throughSide(la, numerator, 'right', kept, inverse);
+}
+
+function surelyAbove(la: LinearAlgebra, { rows, columns, data }: Matrix<Float64Array>, threshold: number): boolean {
+  const shifted = data.slice();
+  for (let i = 0; i < rows; i++) shifted[i * columns + i] = (shifted[i * columns + i] ?? 0) - threshold;
+  try {
+    la.choleskySolve({ rows, columns, data: shifted }, { rows, columns: 1, data: new Float64Array(rows) });
+    return true;
+  } catch (error) {
+    if (error instanceof TributaryError && error.code === 'LINALG_FAILED') return false;
+    throw error;
+  }
+}
+
+function trace({ rows, columns, data }: Matrix<Float64Array>): number {
+  let sum = 0;
+  for (let i = 0; i < rows; i++) sum += data[i * columns + i] ?? 0;
+  return sum;
 }

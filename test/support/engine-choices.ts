@@ -1,6 +1,21 @@
-/** The linear algebra engines that tests run on. */
-import type { EngineChoice } from '../../shared/linalg/linear-algebra.js';
+/** The linear algebra engines that this machine has; those in TRIBUTARY_REQUIRE_ENGINES have to be there. The fastest is first. */
+import { findEngine } from '../../shared/linalg/find-engine.js';
+import type { EngineChoice, EngineName } from '../../shared/linalg/linear-algebra.js';
 
-export function engineChoices(): EngineChoice[] {
-  return [{ engine: 'lapack', library: '/tmp/la/scipy_openblas32/lib/libscipy_openblas.so', prefix: 'scipy_' }];
+const required = (process.env['TRIBUTARY_REQUIRE_ENGINES'] ?? '').split(',');
+
+async function choiceOf(name: EngineName): Promise<readonly EngineChoice[]> {
+  try {
+    return [(await findEngine(name, process.env)).choice];
+  } catch (error) {
+    if (required.includes(name)) throw error;
+    return [];
+  }
 }
+
+const found = [await choiceOf('lapack'), await choiceOf('portable'), await choiceOf('tensorflow')].flat();
+
+export const engineChoices = (): readonly EngineChoice[] => found;
+
+/** What tests that are about something else compute with. */
+export const fastestEngine: EngineChoice = found[0] ?? { engine: 'portable' };

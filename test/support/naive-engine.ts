@@ -42,8 +42,19 @@ function gram(a: Matrix<Reals>, side: 'left' | 'right'): Doubles {
   return side === 'right' ? gemm(doubles, doubles, { transposeA: true }) : gemm(doubles, doubles, { transposeB: true });
 }
 
+function refuseNotFinite({ data }: Matrix<Reals>): void {
+  if (data.some((value) => !Number.isFinite(value))) throw new TributaryError('LINALG_FAILED', { what: 'not finite' });
+}
+
+/** What lies above the diagonal is not looked at. */
+function fromLower({ rows, columns, data }: Doubles): Doubles {
+  const full = data.slice();
+  for (let i = 0; i < rows; i++) for (let j = i + 1; j < columns; j++) full[i * columns + j] = full[j * columns + i] ?? 0;
+  return { rows, columns, data: full };
+}
+
 function svdOf(a: Matrix<Reals>): Svd<Float64Array> {
-  if (a.data.some((value) => !Number.isFinite(value))) throw new TributaryError('LINALG_FAILED', { what: 'not finite' });
+  refuseNotFinite(a);
   const wide = a.columns > a.rows;
   const tall = wide ? toMl(a).transpose() : toMl(a);
   const { leftSingularVectors, diagonal, rightSingularVectors } = new SingularValueDecomposition(tall);
@@ -60,6 +71,7 @@ function spectrum(a: Matrix<Reals>): Spectrum {
 
 /** Thin; of a wide matrix from the QR of its leading square. */
 function qr<T extends Reals>(a: Matrix<T>): { q: Matrix<T>; r: Matrix<T> } {
+  refuseNotFinite(a);
   const short = Math.min(a.rows, a.columns);
   const whole = toMl(a);
   const decomposition = new QrDecomposition(whole.subMatrix(0, a.rows - 1, 0, short - 1));
@@ -81,10 +93,13 @@ export const naiveEngine: LinearAlgebra = {
   },
   singularValues: (a) => svdOf(a).s,
   eigh: (a) => {
-    const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(toMl(a), { assumeSymmetric: true });
+    const symmetric = fromLower(a);
+    refuseNotFinite(symmetric);
+    const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(toMl(symmetric), { assumeSymmetric: true });
     return { values: Float64Array.from(realEigenvalues), vectors: fromMl(eigenvectorMatrix.transpose()) };
   },
   choleskySolve: (a, b) => {
+    refuseNotFinite(a);
     const cholesky = new CholeskyDecomposition(toMl(a));
     if (!cholesky.isPositiveDefinite()) throw new TributaryError('LINALG_FAILED', { what: 'not positive definite' });
     return fromMl(cholesky.solve(toMl(b)));

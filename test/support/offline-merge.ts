@@ -105,7 +105,8 @@ let outputs = 0;
 export async function mergeFolders(root: string, recipeText: string, { pool, tileElements, engine }: Options = {}): Promise<MergedFolder> {
   outputs += 1;
   const outDir = join(root, `out-${outputs}`);
-  const findEngine = engine === undefined ? undefined : async () => ({ choice: engine, device: 'cpu', library: engine.engine, notes: [] });
+  const findEngine =
+    engine === undefined ? undefined : async () => ({ choice: engine, device: 'cpu', library: engine.engine, reason: '', notes: [] });
   const options = { recipeText, recipePath: 'recipe.yml', outDir, threads: 1, tileElements, version: 'test', findEngine };
   const report = await (pool === undefined ? mergeOffline(options) : runOfflineJob(options, pool));
   return readFolder(outDir, report.warnings);

@@ -1,5 +1,8 @@
-/** The engines that the spectral rules are tested on. A new engine is one more line. */
+/** The engines that the spectral rules are tested on: a slow and simple one, and all that this machine has. */
+
 import type { LinearAlgebra, Matrix, Reals, Spectrum } from '../../shared/linalg/linear-algebra.js';
+import { loadEngine } from '../../shared/linalg/load-engine.js';
+import { engineChoices } from './engine-choices.js';
 import { naiveEngine } from './naive-engine.js';
 
 export interface EngineCase {
@@ -32,4 +35,5 @@ const gramEngine: LinearAlgebra = {
 export const SPECTRAL_ENGINES: readonly EngineCase[] = [
   { name: 'ml-matrix', load: async () => naiveEngine },
   { name: 'ml-matrix by Gram matrices', load: async () => gramEngine },
+  ...engineChoices().map((choice) => ({ name: choice.engine, load: () => loadEngine(choice) })),
 ];

@@ -34,6 +34,9 @@ const RULES = [
   'merge_method: model_stock',
   'merge_method: nan\nparameters: {norm: task_vector}',
   'merge_method: emr',
+  'merge_method: star',
+  'merge_method: iso_c',
+  'merge_method: ties\nparameters: {weight: 1, density: 0.4}\nrefine: [{star: {eta: 50}}]',
 ];
 
 let resumed = 0;

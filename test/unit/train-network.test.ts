@@ -112,8 +112,10 @@ describe('learning', () => {
 
   it('agrees between backends up to rounding', async () => {
     const wasm = await run(await openBackend('wasm'));
-    const cpu = await run(await openBackend('cpu'));
-    for (const [epoch, loss] of wasm.epochLosses.entries()) expect(cpu.epochLosses[epoch]).toBeCloseTo(loss, 3);
+    for (const other of [await openBackend('cpu'), await openBackend()]) {
+      const { epochLosses } = await run(other);
+      for (const [epoch, loss] of wasm.epochLosses.entries()) expect(epochLosses[epoch]).toBeCloseTo(loss, 3);
+    }
   });
 
   it('says that it diverged', async () => {
