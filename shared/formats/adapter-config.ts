@@ -14,6 +14,9 @@ export const MAX_ADAPTER_CONFIG_BYTES = 1024 * 1024;
 /** Ranks and matrices of ranks go through 32-bit arithmetic of places. */
 const MAX_RANK = 65_536;
 
+/** Each is held against each tensor that is in the file whole. */
+const MAX_MODULES_TO_SAVE = 1024;
+
 /** Names that module names end with, or one regular expression for the whole of them. */
 export type ModuleChoice = string | readonly string[];
 
@@ -73,6 +76,10 @@ function reader(entries: ReadonlyMap<string, JsonValue>, where: string) {
     Array.isArray(value) && value.every((one) => typeof one === 'string')
       ? (value as readonly string[])
       : invalid(key, value, 'a list of texts');
+  const few = (list: readonly string[], key: string): readonly string[] =>
+    list.length <= MAX_MODULES_TO_SAVE
+      ? list
+      : refuseAdapter('ADAPTER_INVALID', where, `${key} is too long`, { got: `${list.length} entries` });
   const finite: Read<number> = (key, value) =>
     typeof value === 'number' && Number.isFinite(value) ? value : invalid(key, value, 'a number');
   const rank: Read<number> = (key, value) =>
@@ -93,6 +100,7 @@ function reader(entries: ReadonlyMap<string, JsonValue>, where: string) {
     invalid,
     get,
     strings,
+    few,
     finite,
     rank,
     pattern,
@@ -159,7 +167,7 @@ const KNOWN = new Set([
 /** @throws ADAPTER_INVALID when it cannot be read, ADAPTER_UNSUPPORTED when it asks for more than products of two matrices */
 export function parseAdapterConfig(text: string, where: string): AdapterConfig {
   const entries = parseEntries(text, where);
-  const { get, rank, finite, flag, pattern, strings, choice, list, layers, invalid } = reader(entries, where);
+  const { get, rank, finite, flag, pattern, strings, few, choice, list, layers, invalid } = reader(entries, where);
   const type = entries.get('peft_type');
   if (type !== 'LORA')
     refuseAdapter(typeof type === 'string' ? 'ADAPTER_UNSUPPORTED' : 'ADAPTER_INVALID', where, 'only LoRA adapters can be merged', {
@@ -179,7 +187,7 @@ export function parseAdapterConfig(text: string, where: string): AdapterConfig {
     alphaPattern: get('alpha_pattern', pattern(finite), []),
     fanInFanOut: get('fan_in_fan_out', flag, false),
     bias: bias === 'none' || bias === 'all' || bias === 'lora_only' ? bias : invalid('bias', bias, 'none, all or lora_only'),
-    modulesToSave: get('modules_to_save', strings, []),
+    modulesToSave: get('modules_to_save', (key, value) => few(strings(key, value), key), []),
     targets: typeof choices === 'string' && choices.toLowerCase() === 'all-linear' ? undefined : choices,
     excluded: get<ModuleChoice | undefined>('exclude_modules', choice, undefined),
     layers: wanted !== undefined && wanted.length > 0 ? wanted : undefined,

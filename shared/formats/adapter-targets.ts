@@ -1,6 +1,6 @@
 /** Which modules an adapter's configuration is about, and which tensors may be in its file whole. */
-import { type AdapterConfig, refuseAdapter } from './adapter-config.js';
-import { firstMatches } from './python-patterns.js';
+import { type AdapterConfig, type ModuleChoice, refuseAdapter } from './adapter-config.js';
+import { endsOf, firstMatches } from './python-patterns.js';
 
 /** Input and output embeddings: PEFT saves them whole when the vocabulary was enlarged, or when it is told to. */
 const EMBEDDING_OR_HEAD =
@@ -11,15 +11,17 @@ const EMBEDDING_OR_HEAD =
  * @throws ADAPTER_INVALID, ADAPTER_UNSUPPORTED
  */
 export function requireChosen(config: AdapterConfig, modules: readonly string[], where: string): void {
-  const chosen = (choice: string | readonly string[]): boolean[] =>
-    typeof choice === 'string'
-      ? firstMatches([choice], modules, 'whole', where).map((found) => found === 0)
-      : modules.map((module) => choice.some((end) => module === end || module.endsWith(`.${end}`)));
+  const chosen = (choice: ModuleChoice): boolean[] => {
+    if (typeof choice === 'string') return firstMatches([choice], modules, 'whole', where).map((found) => found === 0);
+    const ends = new Set(choice);
+    return modules.map((module) => endsOf(module).some((end) => ends.has(end)));
+  };
   const wanted = config.targets === undefined ? modules.map(() => true) : chosen(config.targets);
   const excluded = config.excluded === undefined ? modules.map(() => false) : chosen(config.excluded);
   const saved = firstMatches(config.modulesToSave, modules, 'within', where);
+  const named = new Set(typeof config.targets === 'string' ? [] : config.targets);
   modules.forEach((module, index) => {
-    const whole = Array.isArray(config.targets) && config.targets.includes(module);
+    const whole = named.has(module);
     const inLayer = whole || config.layers === undefined || typeof config.targets === 'string' || isInLayers(config, module);
     if (wanted[index] === true && excluded[index] !== true && saved[index] === -1 && inLayer) return;
     refuseAdapter('ADAPTER_INVALID', where, `${module} has factors, but the configuration says that it has none`, {

@@ -108,6 +108,28 @@ describe('two adapters and a checkpoint', () => {
     expect(readFileSync(join(path(`${name}-offline`), 'README.md'), 'utf8')).toMatch(/bob \| LoRA adapter, rank 2 to 4 \|/);
   });
 
+  test('a server optimiser steps along adapters as along the checkpoints that they amount to', async () => {
+    const { fileNames: _, ...alice } = ALICE;
+    for (const [name, adapter] of [
+      ['alice', { ...alice, full: {} }],
+      ['bob', BOB],
+    ] as const)
+      writeCheckpoint(path(`${name}-full`), toTensors(adapted(base, adapter)));
+    const results: Buffer[] = [];
+    for (const [round, ending] of [
+      ['momentum', ''],
+      ['momentum-full', '-full'],
+    ] as const) {
+      await team.createRound(round, { base: 'tiny', recipe: 'merge_method: fedavgm\nparameters: {server_lr: 0.5}' });
+      for (const contributor of ['alice', 'bob'])
+        await team.push(round, contributor, { folder: path(`${contributor}${ending}`), samples: 1 });
+      await team.close(round);
+      expect((await team.ended(round)).error).toBeUndefined();
+      results.push(await team.pull(round, path(`${round}-pulled`)));
+    }
+    expect(results[0]?.equals(results[1] ?? Buffer.alloc(0))).toBe(true);
+  });
+
   test('only the bytes of the adapter travel, and the round shows what it is', async () => {
     await cliOk(['round', 'create', 'shown', '--base', 'tiny', '--method', 'fedavg'], cli());
     const pushed = await cliOk<PushJson>(['push', path('bob'), '--round', 'shown', '--as', 'bob'], cli());

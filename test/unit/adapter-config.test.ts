@@ -180,6 +180,22 @@ describe('patterns of Python', () => {
     expect(match('[\\w.]*\\.(?:q_proj|v_proj)', 'model.layers.3.v_proj')).toBe(true);
   });
 
+  it('that are names match in the order of the configuration, and a dot is any character', () => {
+    const first = (patterns: readonly string[], name: string): number | undefined => firstMatches(patterns, [name], 'end', WHERE)[0];
+    expect(first(['b', 'a.b', '.*b'], 'x.a.b')).toBe(0);
+    expect(first(['.*b', 'b'], 'x.a.b')).toBe(0);
+    expect(first(['c', '(a|c)\\.b', 'a.b'], 'x.a.b')).toBe(1);
+    expect(first(['c', 'a.b', '(a|c)\\.b'], 'x.a.b')).toBe(1);
+    expect(first(['a.b'], 'x.a_b')).toBe(0);
+    expect(first(['a.b'], 'xa.b')).toBe(-1);
+    expect(first(['x.a.b', 'xXaXb'], 'x.a.b')).toBe(0);
+  });
+
+  it('are looked up where every module of a large model has its own', () => {
+    const names = Array.from({ length: 9216 }, (_, index) => `model.layers.${index % 48}.mlp.experts.${Math.floor(index / 48)}.up_proj`);
+    expect(firstMatches(names, names, 'end', WHERE)).toEqual(names.map((_, index) => index));
+  });
+
   it('that JavaScript does not know, or that never end, are refused', async () => {
     await expectError('ADAPTER_UNSUPPORTED', () => match('(?i)q_proj', 'Q_PROJ'));
     await expectError('ADAPTER_UNSUPPORTED', () => match('q_proj(', 'q_proj('));

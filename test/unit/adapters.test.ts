@@ -1,7 +1,8 @@
 /** Adapters on disk: what makes a folder one, what of it contradicts itself or its base, and what a merge's plan makes of the rest. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { mergeOffline } from '../../client/merge/merge-offline.js';
 import { planOffline } from '../../client/merge/offline-job.js';
 import { expandAdapter, openAdapter } from '../../shared/formats/adapter.js';
 import { openCheckpoint } from '../../shared/formats/checkpoint.js';
@@ -244,10 +245,13 @@ describe('a recipe with adapters', () => {
 
   it('takes the tokenizer of an adapter that has one', async () => {
     const path = write({});
-    writeFileSync(join(path, 'tokenizer_config.json'), '{"chat_template": "{{ messages and more of it }}"}');
-    mkdirSync(join(root, 'with-tokenizer'), { recursive: true });
-    const lines = `merge_method: task_arithmetic\nbase_model: ${basePath}\n${models(path)}\ntokenizer_source: ${JSON.stringify(path)}`;
-    await recipe(lines);
+    const text = '{"chat_template": "{{ messages and more of it }}"}';
+    writeFileSync(join(path, 'tokenizer_config.json'), text);
+    const outDir = join(root, 'with-tokenizer');
+    const recipeText = `merge_method: task_arithmetic\nbase_model: ${basePath}\n${models(path)}\ntokenizer_source: ${JSON.stringify(path)}`;
+    await mergeOffline({ recipeText, recipePath: 'recipe.yml', outDir, threads: 1, version: 'test' });
+    expect(readFileSync(join(outDir, 'tokenizer_config.json'), 'utf8')).toBe(text);
+    expect(readFileSync(join(outDir, 'README.md'), 'utf8')).toContain(`| ${path} | LoRA adapter, rank 2 |`);
   });
 
   it('cuts the vocabulary of an adapter like that of a checkpoint', async () => {
