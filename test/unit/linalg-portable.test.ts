@@ -1,0 +1,4 @@
+import { createPortableEngine } from '../../shared/linalg/portable.js';
+import { declareConformance } from '../support/linalg-conformance.js';
+
+declareConformance('portable', createPortableEngine);
