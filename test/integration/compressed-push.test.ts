@@ -59,7 +59,7 @@ async function openRound(name: string, recipe: string): Promise<void> {
 beforeAll(async () => {
   for (const dir of ['home', 'scratch']) mkdirSync(path(dir));
   writeSingle(path('base'), base);
-  for (const [index, team] of ['alice', 'bob', 'carol'].entries()) {
+  for (const [index, team] of ['alice', 'bob', 'carol', 'dave'].entries()) {
     const tuned = fineTune(base, 10 + index);
     writeSingle(
       path(team),
@@ -108,7 +108,7 @@ const OUTPUT = 'out_dtype: float32\n';
 
 describe('a round with compressed pushes', () => {
   it('merges what the offline merge makes of the same contributions with STAR', async () => {
-    await openRound('mixed', `merge_method: task_arithmetic\nparameters: {weight: 1, lambda: 0.5}\n${OUTPUT}`);
+    await openRound('mixed', `rule: {combine: mean, post: [{scale: {lambda: 0.5}}]}\n${OUTPUT}`);
     await push('alice', 'mixed', '--samples', '10');
     const bob = await push('bob', 'mixed', '--samples', '20', '--steps', '5', ...compressed(30));
     await push('carol', 'mixed', '--samples', '30', ...compressed(65));
@@ -176,10 +176,10 @@ describe('a round with compressed pushes', () => {
 describe('a compressed push that does not come to its end', () => {
   it('sends only what is missing when it was killed', async () => {
     await openRound('killed', 'merge_method: linear\n');
-    const command = ['push', path('carol'), '--round', 'killed', '--as', 'carol', ...compressed(80)];
+    const command = ['push', path('dave'), '--round', 'killed', '--as', 'dave', ...compressed(80)];
     const victim = startCli(command, options(line.address));
     onUpload = (bytes) => {
-      if (bytes > 5 * MEBI) victim.child.kill('SIGKILL');
+      if (bytes > 6.5e6) victim.child.kill('SIGKILL');
     };
     expect((await victim.result).code).toBeNull();
     onUpload = () => {};
