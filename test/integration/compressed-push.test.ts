@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Compression } from '../../client/push/compression.js';
 import { openCheckpoint } from '../../shared/formats/checkpoint.js';
 import { enginesFolder } from '../../shared/linalg/engines-folder.js';
+import { writeAdapter } from '../support/adapters.js';
 import { decodeFloats, fineTune, makeBase, writeSingle } from '../support/checkpoints.js';
 import { type CliOptions, cliOk, errorOf, type PullJson, type PushJson, type RoundJson, runCli, startCli } from '../support/cli.js';
 import { CoordinatorProcess } from '../support/coordinator-process.js';
@@ -66,6 +67,9 @@ beforeAll(async () => {
       tuned.map((tensor) => base.find(({ name }) => name === tensor.name && name.includes('same')) ?? tensor),
     );
   }
+  const factors = ['layers.0.mlp', 'layers.1.mlp'].map((module) => ({ module, rank: 4, scale: 2 }));
+  const shapes = Object.fromEntries(base.map((tensor) => [tensor.name, tensor]));
+  writeAdapter(path('erin'), shapes, { config: { r: 4, lora_alpha: 8 }, factors, seed: 3, kind: 'wide' });
   coordinator = await CoordinatorProcess.start({ dataDir: path('data'), home: path('home') });
   line = await startDelayProxy({ targetPort: coordinator.grpcPort, onUpload: (bytes) => onUpload(bytes) });
   await cliOk(['base', 'push', path('base'), '--name', 'base'], options());
@@ -112,13 +116,14 @@ describe('a round with compressed pushes', () => {
     await push('alice', 'mixed', '--samples', '10');
     const bob = await push('bob', 'mixed', '--samples', '20', '--steps', '5', ...compressed(30));
     await push('carol', 'mixed', '--samples', '30', ...compressed(65));
+    await push('erin', 'mixed', '--samples', '40');
     await cliOk(['round', 'close', 'mixed'], options());
     await cliOk<PullJson>(['pull', 'mixed', '--out', path('merged-mixed')], options());
 
     const model = (team: string, eta: number): string => `  - {model: ${path(team)}, parameters: {eta: ${eta}}}\n`;
     writeFileSync(
       path('offline.yml'),
-      `merge_method: star\nbase_model: ${path('base')}\nparameters: {lambda: 0.5}\n${OUTPUT}models:\n${model('alice', 100)}${model('bob', 30)}${model('carol', 65)}`,
+      `merge_method: star\nbase_model: ${path('base')}\nparameters: {lambda: 0.5}\n${OUTPUT}models:\n${model('alice', 100)}${model('bob', 30)}${model('carol', 65)}${model('erin', 100)}`,
     );
     await cliOk(['merge', path('offline.yml'), '--out', path('offline')], options());
     const apart = await distances(path('merged-mixed'), path('offline'));
@@ -141,10 +146,10 @@ describe('a round with compressed pushes', () => {
   it('is shown with what it holds in place of whole weights', async () => {
     const round = await cliOk<RoundJson & { base: { totalBytes: number } }>(['round', 'show', 'mixed'], options());
     const [, bob] = round.contributions;
-    expect(round.contributions.map(({ kind }) => kind)).toEqual(['full', 'low_rank', 'low_rank']);
+    expect(round.contributions.map(({ kind }) => kind)).toEqual(['full', 'low_rank', 'low_rank', 'lora']);
     expect(round.base.totalBytes).toBeGreaterThan(2 * (bob?.totalBytes ?? 0) - 7 * MEBI);
     const { stdout } = await runCli(['round', 'show', 'mixed'], { ...options(), format: 'table' });
-    expect(stdout).toMatch(/^as factors: bob, carol, [\d.]+ MB where whole weights are [\d.]+ MB \([\d.]+ times smaller\)$/m);
+    expect(stdout).toMatch(/^as factors: bob, carol, erin, [\d.]+ MB where whole weights are [\d.]+ MB \([\d.]+ times smaller\)$/m);
   });
 
   it('takes the fine-tuned weights themselves at star:100', async () => {
