@@ -8,7 +8,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, statfs, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, statfs, symlink, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -67,6 +67,8 @@ async function main(flags) {
   try {
     const version = await build(staging, wheel);
     await writeFile(join(staging, 'built'), fingerprint);
+    // Temporary folders are their owner's alone; in an image another user reads this one.
+    await chmod(staging, 0o755);
     await putInPlace(staging, target);
     console.log(`${target}: ${version}`);
   } finally {

@@ -107,7 +107,7 @@ export function stateText(round: Round, io: Io): string {
 
 /** What contributions of factors hold beside what whole weights would have. */
 function factorLines({ contributions, baseBytes }: Round): string[] {
-  const ofFactors = contributions.filter(({ kind }) => kind === ArtifactKind.LORA || kind === ArtifactKind.LOW_RANK);
+  const ofFactors = contributions.filter(({ kind }) => ['lora', 'low_rank'].includes(fromArtifactKind(kind) ?? ''));
   const held = ofFactors.reduce((sum, { totalBytes }) => sum + totalBytes, 0n);
   const whole = baseBytes * BigInt(ofFactors.length);
   if (held === 0n || held >= whole) return [];
