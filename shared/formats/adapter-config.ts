@@ -140,8 +140,20 @@ function refuseWhatChangesMore(entries: ReadonlyMap<string, JsonValue>, known: R
 }
 
 const KNOWN = new Set([
-  ...['peft_type', 'r', 'lora_alpha', 'use_rslora', 'rank_pattern', 'alpha_pattern', 'fan_in_fan_out', 'bias', 'modules_to_save'],
-  ...['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'base_model_name_or_path'],
+  'peft_type',
+  'r',
+  'lora_alpha',
+  'use_rslora',
+  'rank_pattern',
+  'alpha_pattern',
+  'fan_in_fan_out',
+  'bias',
+  'modules_to_save',
+  'target_modules',
+  'exclude_modules',
+  'layers_to_transform',
+  'layers_pattern',
+  'base_model_name_or_path',
 ]);
 
 /** @throws ADAPTER_INVALID when it cannot be read, ADAPTER_UNSUPPORTED when it asks for more than products of two matrices */
