@@ -19,7 +19,7 @@ export const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
   // Read only beside a key that is refused.
   'megatron_core',
   'qalora_group_size',
-  // Adapters of tied modules are in the file under both names, or the base has but one of them.
+  // Modules that are tied are in the file under each of their names.
   'ensure_weight_tying',
 ]);
 
