@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { TributaryError } from '../errors/tributary-error.js';
 import type { WasmModule } from '../kernels/web-assembly.js';
 import type { EngineChoice } from '../linalg/linear-algebra.js';
+import { createMemoryBudget } from '../util/memory-budget.js';
 import type { NotFinite } from '../workers/matrix-job.js';
 import { compileMatrices } from './compile-matrices.js';
 import { type Derivation, isScratchPath, scratchName } from './derive.js';
@@ -38,7 +39,12 @@ export interface MatrixStageOptions {
   readonly onProgress: (done: number) => void;
 }
 
-function notFinite(plan: MergePlan, { name }: PlannedTensor, derivation: Derivation, { input, element, value }: NotFinite): TributaryError {
+function nonFiniteError(
+  plan: MergePlan,
+  { name }: PlannedTensor,
+  derivation: Derivation,
+  { input, element, value }: NotFinite,
+): TributaryError {
   const number = derivation.inputs[input]?.input;
   const model = number === undefined || number < 0 ? (plan.baseName ?? 'the base') : (plan.inputNames[number] ?? '');
   return new TributaryError('NON_FINITE', {
@@ -48,30 +54,6 @@ function notFinite(plan: MergePlan, { name }: PlannedTensor, derivation: Derivat
     got: String(value),
     fix: 'The training diverged or the file is damaged; leave this model out.',
   });
-}
-
-/** Lets so many bytes of work run at a time; what alone is more runs alone. */
-function createBudget(bytes: number): { take(size: number): Promise<void>; giveBack(size: number): void } {
-  let taken = 0;
-  const waiting: { readonly size: number; readonly go: () => void }[] = [];
-  const admit = (): void => {
-    for (let next = waiting[0]; next !== undefined && (taken === 0 || taken + next.size <= bytes); next = waiting[0]) {
-      waiting.shift();
-      taken += next.size;
-      next.go();
-    }
-  };
-  return {
-    take: (size) =>
-      new Promise((go) => {
-        waiting.push({ size, go });
-        admit();
-      }),
-    giveBack(size) {
-      taken -= size;
-      admit();
-    },
-  };
 }
 
 export function createMatrixStage(options: MatrixStageOptions): MatrixStage {
@@ -90,7 +72,7 @@ export function createMatrixStage(options: MatrixStageOptions): MatrixStage {
         derived.map(({ derivation }) => derivation),
         pathOf,
       );
-      const budget = createBudget(freemem() * MEMORY_SHARE);
+      const budget = createMemoryBudget(freemem() * MEMORY_SHARE);
       const failed = new AbortController();
       const stop = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
       const results = tasks.map(async (task, index) => {
@@ -99,8 +81,8 @@ export function createMatrixStage(options: MatrixStageOptions): MatrixStage {
         await budget.take(bytes);
         try {
           if (one === undefined || failed.signal.aborted) return;
-          const found = await threads.run({ kind: 'task', task, sources }, stop);
-          if (found !== undefined) throw notFinite(plan, one.tensor, one.derivation, found);
+          const { notFinite } = await threads.run({ kind: 'task', task, sources }, stop);
+          if (notFinite !== undefined) throw nonFiniteError(plan, one.tensor, one.derivation, notFinite);
           done += 1;
           options.onProgress(done);
         } catch (error) {

@@ -4,18 +4,18 @@
  */
 import { Worker } from 'node:worker_threads';
 import { deserializeError, TributaryError } from '../errors/tributary-error.js';
-import type { MatrixReply, MatrixRequest, MatrixStart, NotFinite } from '../workers/matrix-job.js';
+import type { MatrixDone, MatrixReply, MatrixRequest, MatrixStart } from '../workers/matrix-job.js';
 import { interrupted } from '../workers/pool.js';
 
 export interface MatrixThreads {
   /** Runs one request on a free thread; requests beyond the number of threads wait. */
-  run(request: MatrixRequest, signal: AbortSignal | undefined): Promise<NotFinite | undefined>;
+  run(request: MatrixRequest, signal: AbortSignal | undefined): Promise<MatrixDone>;
   close(): Promise<void>;
 }
 
 interface Thread {
   readonly worker: Worker;
-  ask(request: MatrixRequest): Promise<NotFinite | undefined>;
+  ask(request: MatrixRequest): Promise<MatrixDone>;
 }
 
 function startThread(start: MatrixStart): Thread {
@@ -36,7 +36,7 @@ function startThread(start: MatrixStart): Thread {
   worker.on('message', reply);
   worker.on('error', (error) => stopped(error instanceof Error ? error.message : String(error)));
   worker.on('exit', () => stopped('it ended'));
-  const post = async (request: MatrixRequest): Promise<NotFinite | undefined> => {
+  const post = async (request: MatrixRequest): Promise<MatrixDone> => {
     const answer = await new Promise<MatrixReply>((resolve) => {
       settle = resolve;
       worker.ref();
@@ -44,7 +44,7 @@ function startThread(start: MatrixStart): Thread {
       else worker.postMessage(request);
     });
     if (answer.kind === 'failed') throw deserializeError(answer.error);
-    return answer.notFinite;
+    return answer;
   };
   const started = post({ kind: 'start', ...start });
   started.catch(() => undefined);

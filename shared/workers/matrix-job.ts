@@ -1,5 +1,6 @@
 /** What the main thread and the threads that work on whole matrices say to each other: types only. */
 import type { SerializedError } from '../errors/tributary-error.js';
+import type { MergeDType } from '../formats/tensor.js';
 import type { WasmModule } from '../kernels/web-assembly.js';
 import type { EngineChoice } from '../linalg/linear-algebra.js';
 import type { MatrixCombine } from '../merge/derive.js';
@@ -41,6 +42,35 @@ export interface MatrixTask {
   readonly path: string;
 }
 
+/** One matrix of fine-tuned weights, to be sent as what STAR makes of its task vector (arXiv 2502.10339), in as few bytes as that takes. */
+export interface CompressTask {
+  readonly rows: number;
+  readonly columns: number;
+  readonly tuned: StoredMatrix;
+  readonly base: StoredMatrix;
+  /** Percent of the nuclear norm that stays, (0, 100). */
+  readonly eta: number;
+  /** The file to write, where something is written: left and right, or base plus difference. */
+  readonly path: string;
+}
+
+/**
+ * `unchanged`: the task vector is zero. `factors`: two factors of `dtype` were written. `rounded`: factors would have been no smaller; base plus
+ * truncated vector was written in the base's dtype. `whole`: the fine-tuned weights themselves are the nearest to it that is no larger.
+ */
+export interface CompressedMatrix {
+  readonly kind: 'unchanged' | 'factors' | 'rounded' | 'whole';
+  /** Singular values kept, of min(rows, columns). */
+  readonly rank: number;
+  /** Of the factors. */
+  readonly dtype?: MergeDType | undefined;
+  /** Frobenius norms: of the task vector, of the truncated one, of their difference, and of what storing the truncated one changed. */
+  readonly norm: number;
+  readonly keptNorm: number;
+  readonly cutNorm: number;
+  readonly roundingNorm: number;
+}
+
 export interface MatrixStart {
   readonly engine: EngineChoice;
   readonly kernels: WasmModule;
@@ -48,7 +78,8 @@ export interface MatrixStart {
 
 export type MatrixRequest =
   | ({ readonly kind: 'start' } & MatrixStart)
-  | { readonly kind: 'task'; readonly task: MatrixTask; readonly sources: SourceTable };
+  | { readonly kind: 'task'; readonly task: MatrixTask; readonly sources: SourceTable }
+  | { readonly kind: 'compress'; readonly task: CompressTask; readonly sources: SourceTable };
 
 /** Where a number is not finite: number of the input (-1: the base), of the element, and what is there. */
 export interface NotFinite {
@@ -57,6 +88,11 @@ export interface NotFinite {
   readonly value: number;
 }
 
-export type MatrixReply =
-  | { readonly kind: 'done'; readonly notFinite?: NotFinite | undefined }
-  | { readonly kind: 'failed'; readonly error: SerializedError };
+export interface MatrixDone {
+  readonly kind: 'done';
+  readonly notFinite?: NotFinite | undefined;
+  /** Of `compress`. */
+  readonly compressed?: CompressedMatrix | undefined;
+}
+
+export type MatrixReply = MatrixDone | { readonly kind: 'failed'; readonly error: SerializedError };

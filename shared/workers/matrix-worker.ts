@@ -4,25 +4,27 @@ import { TributaryError, toTributaryError } from '../errors/tributary-error.js';
 import { instantiateKernels, type Kernels } from '../kernels/kernels.js';
 import type { LinearAlgebra } from '../linalg/linear-algebra.js';
 import { loadEngine } from '../linalg/load-engine.js';
+import { compressMatrix } from './compress-matrix.js';
 import { NotFiniteError } from './load-matrix.js';
-import type { MatrixReply, MatrixRequest } from './matrix-job.js';
+import type { CompressedMatrix, MatrixReply, MatrixRequest } from './matrix-job.js';
 import { runMatrixTask } from './matrix-tasks.js';
 
 let ready: { readonly la: LinearAlgebra; readonly kernels: Kernels } | undefined;
 
-async function perform(request: MatrixRequest): Promise<void> {
+async function perform(request: MatrixRequest): Promise<CompressedMatrix | undefined> {
   if (request.kind === 'start') {
     ready = { la: await loadEngine(request.engine), kernels: instantiateKernels(request.kernels) };
-    return;
+    return undefined;
   }
   if (ready === undefined) throw new TributaryError('INTERNAL', { what: 'a matrix came before the engine' });
+  if (request.kind === 'compress') return compressMatrix(ready.la, ready.kernels, request.sources, request.task);
   runMatrixTask(ready.la, ready.kernels, request.sources, request.task);
+  return undefined;
 }
 
 async function answer(request: MatrixRequest): Promise<MatrixReply> {
   try {
-    await perform(request);
-    return { kind: 'done' };
+    return { kind: 'done', compressed: await perform(request) };
   } catch (error) {
     if (error instanceof NotFiniteError) return { kind: 'done', notFinite: error.found };
     return { kind: 'failed', error: toTributaryError(error).toJSON() };
