@@ -17,6 +17,8 @@ import type { Matrix, Reals, Spectrum } from './linear-algebra.js';
 const GRAM_ERROR = 2 ** -50;
 /** What the sum of all values may be off for that reason, relative to itself. */
 const SUM_ERROR = 5e-8;
+/** Numbers of up to 2 to this power, and down to its reciprocal, can be squared and summed. */
+const MOST_EXPONENT = 400;
 /** Largest overlap of a vector with all others together that the Cholesky factor cures in one step. */
 const MOST_OVERLAP = 0.1;
 
@@ -35,12 +37,14 @@ interface BlockValue {
   readonly end: number;
 }
 
-export function lapackSpectrum(library: LapackLibrary, a: Matrix<Reals>): Spectrum {
-  const side = a.columns <= a.rows ? 'right' : 'left';
+export function lapackSpectrum(library: LapackLibrary, matrix: Matrix<Reals>): Spectrum {
+  const side = matrix.columns <= matrix.rows ? 'right' : 'left';
+  const { a, factor } = squarable(matrix);
   const { reduced, blockValues } = reduce(library, a, side);
   const estimates = Float64Array.from(blockValues, ({ value }) => Math.sqrt(Math.max(0, value)));
+  const values = sumIsGood(estimates) ? estimates : singularValues(library, a);
   return {
-    values: sumIsGood(estimates) ? estimates : singularValues(library, a),
+    values: factor === 1 ? values : values.map((value) => value / factor),
     side,
     vectors(count) {
       const size = reduced.size;
@@ -50,6 +54,17 @@ export function lapackSpectrum(library: LapackLibrary, a: Matrix<Reals>): Spectr
       return { rows: count, columns: size, data: vectors };
     },
   };
+}
+
+/** The matrix times a power of two, where its squares would not be fp64 numbers. */
+function squarable(a: Matrix<Reals>): { readonly a: Matrix<Reals>; readonly factor: number } {
+  if (a.data instanceof Float32Array) return { a, factor: 1 };
+  let most = 0;
+  for (const value of a.data) most = Math.max(most, Math.abs(value));
+  const exponent = Math.log2(most);
+  if (!Number.isFinite(exponent) || Math.abs(exponent) < MOST_EXPONENT) return { a, factor: 1 };
+  const factor = 2 ** -Math.max(-1000, Math.round(exponent));
+  return { a: { ...a, data: a.data.map((value) => value * factor) }, factor };
 }
 
 /** Whether the errors of small eigenvalues, whose roots they hit hardest, leave the sum of all roots good. */
@@ -131,7 +146,7 @@ function largestOverlap(overlaps: Float64Array, count: number): number {
       if (row !== column) sums[column] = (sums[column] as number) + off;
     }
   }
-  return sums.reduce((most, sum) => (sum <= most ? most : sum), 0);
+  return sums.reduce((most, sum) => Math.max(most, sum), 0);
 }
 
 /** The eigenvectors of the `count` largest eigenvalues of T, largest first, from a full decomposition: always right, never quick. */

@@ -23,12 +23,11 @@ const DRIFT_LIMIT = 2 ** -42;
 const VANISHED = 1e-30;
 const FADED = 1e-15;
 
-/** An upper bound of the largest eigenvalue's magnitude: the largest row sum. */
+/** An upper bound of the largest eigenvalue's magnitude: the largest row sum; NaN when one is there. */
 export function normOf({ diagonal, beside }: Tridiagonal): number {
   let most = 0;
   for (let index = 0; index < diagonal.length; index += 1) {
-    const sum = Math.abs(diagonal[index] as number) + Math.abs(beside[index - 1] ?? 0) + Math.abs(beside[index] ?? 0);
-    if (!(sum <= most)) most = sum;
+    most = Math.max(most, Math.abs(diagonal[index] as number) + Math.abs(beside[index - 1] ?? 0) + Math.abs(beside[index] ?? 0));
   }
   return most;
 }

@@ -42,8 +42,7 @@ const entryOfGram = (row: number, column: number): number => (row === column ? v
 function off(what: string, data: Reals, of: (row: number, column: number) => number, tolerance: number): string | undefined {
   let worst = data.length === COLUMNS * COLUMNS ? 0 : Number.NaN;
   for (let index = 0; index < data.length; index += 1) {
-    const error = Math.abs((data[index] as number) - of(Math.floor(index / COLUMNS), index % COLUMNS));
-    if (!(error <= worst)) worst = error;
+    worst = Math.max(worst, Math.abs((data[index] as number) - of(Math.floor(index / COLUMNS), index % COLUMNS)));
   }
   return worst <= tolerance ? undefined : `${what} is off by ${worst.toExponential(1)}`;
 }
@@ -51,8 +50,7 @@ function off(what: string, data: Reals, of: (row: number, column: number) => num
 function valuesOff(what: string, values: Float64Array): string | undefined {
   let worst = values.length === COLUMNS ? 0 : Number.NaN;
   for (let index = 0; index < values.length; index += 1) {
-    const error = Math.abs((values[index] as number) - valueOf(index));
-    if (!(error <= worst)) worst = error;
+    worst = Math.max(worst, Math.abs((values[index] as number) - valueOf(index)));
   }
   return worst <= 1e-12 ? undefined : `${what} is off by ${worst.toExponential(1)}`;
 }

@@ -72,18 +72,10 @@ export function withoutMatrixSteps(recipe: Recipe): Recipe {
 
 function combineOf(recipe: Recipe, values: ParameterValues): MatrixCombine {
   const { combine } = recipe.rule;
-  switch (combine) {
-    case 'tsv':
-    case 'iso_c':
-    case 'wudi':
-      return { kind: combine };
-    case 'iso_cts':
-      return { kind: combine, commonFraction: values.global('common_space_fraction') };
-    case 'knots':
-      return { kind: combine, density: values.global('density'), tol: values.global('tol') };
-    default:
-      return { kind: 'each' };
-  }
+  if (combine === 'tsv' || combine === 'iso_c' || combine === 'wudi') return { kind: combine };
+  if (combine === 'iso_cts') return { kind: combine, commonFraction: values.global('common_space_fraction') };
+  if (combine === 'knots') return { kind: combine, density: values.global('density'), tol: values.global('tol') };
+  return { kind: 'each' };
 }
 
 export interface DerivationRequest {
@@ -119,11 +111,14 @@ export function planDerivation(request: DerivationRequest): Derivation | undefin
   const star = recipe.rule.transforms.includes('star');
   const wanted = combineOf(recipe, values);
   const combine: MatrixCombine = wanted.kind === 'each' && sum !== undefined ? { kind: 'sum' } : wanted;
-  const all = sources.map(({ input, tensor }, index): DerivedInput => {
+  const listed = sources.map(({ input, tensor }, index): DerivedInput => {
     const difference = !holdsWeights(inputs[input], tensor);
     return { input, tensor, difference, eta: star ? values.model('eta', input) : undefined, weight: sum?.[index] ?? 1 };
   });
-  if (all.every(({ difference, tensor }) => !difference && isUnchanged(tensor, base))) return undefined;
+  const changed = listed.filter(({ difference, tensor }) => difference || !isUnchanged(tensor, base));
+  if (changed.length === 0) return undefined;
+  // To a sum nothing is added by what did not change; elsewhere a task without a vector still counts as one.
+  const all = combine.kind === 'sum' ? changed : listed;
   let end = 0;
   const place32 = (count: number): Pick<StoredTensor, 'sizeBytes' | 'segments'> => {
     const segments = [{ path: `${SCRATCH}${place}`, offset: end, length: count * 4 }];

@@ -2,12 +2,14 @@
 import { benchMerge } from './merge.js';
 import { benchPeers } from './peers.js';
 import { benchProducts } from './products.js';
+import { benchSpectral } from './spectral.js';
 import { benchTransfer } from './transfer.js';
 
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => void | Promise<void>>> = {
   merge: benchMerge,
   peers: benchPeers,
   products: benchProducts,
+  spectral: benchSpectral,
   transfer: benchTransfer,
 };
 

@@ -4,7 +4,7 @@ import { enginesFolder } from '../../shared/linalg/engines-folder.js';
 import { findLapack } from '../../shared/linalg/find-lapack.js';
 import { createLapackEngine } from '../../shared/linalg/lapack.js';
 import type { LapackChoice } from '../../shared/linalg/lapack-library.js';
-import type { LinearAlgebra } from '../../shared/linalg/linear-algebra.js';
+import type { LinearAlgebra, Matrix } from '../../shared/linalg/linear-algebra.js';
 import { selfTest } from '../../shared/linalg/self-test.js';
 import { expectError } from '../support/expect-error.js';
 import { declareConformance } from '../support/linalg-conformance.js';
@@ -12,6 +12,7 @@ import {
   difference,
   F32,
   frobenius,
+  gaussianMatrix,
   largest,
   matrixOf,
   product,
@@ -69,6 +70,15 @@ describe.skipIf(!('choice' in found) && !engineIsRequired('lapack'))('lapack', (
     const sum = (of: Float64Array): number => of.reduce((total, value) => total + value, 0);
     expect(Math.abs(sum(values) / sum(exact) - 1)).toBeLessThan(1e-9);
     expect(largest(values.map((value, index) => value - (exact[index] as number)))).toBeLessThan(1e-12 * (exact[0] as number));
+  });
+
+  it.each([1e-170, 1e160])('takes the spectrum of fp64 numbers of the size of %d, whose squares are none', (factor) => {
+    const small = gaussianMatrix(14, 18, 27);
+    const spectrum = engine().spectrum({ ...small, data: small.data.map((value) => value * factor) });
+    const expected = engine().spectrum(small);
+    for (const [index, value] of spectrum.values.entries()) expect(value / factor).toBeCloseTo(expected.values[index] as number, 12);
+    const projection = (vectors: Matrix<Float64Array>) => product(transpose(vectors), vectors);
+    expect(largest(difference(projection(spectrum.vectors(5)), projection(expected.vectors(5))).data)).toBeLessThan(1e-12);
   });
 
   it('a library that computes wrongly is found out', () => {

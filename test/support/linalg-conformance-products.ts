@@ -116,7 +116,7 @@ function expectClose(result: Matrix<Reals>, expected: Matrix<Reals>, limit: Matr
   for (let index = 0; index < expected.data.length; index += 1) {
     const error = Math.abs((result.data[index] as number) - (expected.data[index] as number));
     const ratio = error === 0 ? 0 : error / (limit.data[index] as number);
-    if (!(ratio <= worst)) worst = ratio;
+    worst = Math.max(worst, ratio);
   }
   expect(worst).toBeLessThanOrEqual(tolerance);
 }

@@ -62,8 +62,7 @@ export function frobenius(a: Matrix<Reals>): number {
 export function largest(values: ArrayLike<number>): number {
   let most = 0;
   for (let index = 0; index < values.length; index += 1) {
-    const size = Math.abs(values[index] as number);
-    if (!(size <= most)) most = size;
+    most = Math.max(most, Math.abs(values[index] as number));
   }
   return most;
 }
