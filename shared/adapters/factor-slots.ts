@@ -43,7 +43,11 @@ function isConvolution(module: string, shape: readonly number[], hint: SlotHint 
  * @param hint wins over names
  * @param fanInFanOut matrices lie as (in, out)
  */
-export function slotOf({ name, shape }: Pick<TensorInfo, 'name' | 'shape'>, hint: SlotHint | undefined, fanInFanOut: boolean): Slot | undefined {
+export function slotOf(
+  { name, shape }: Pick<TensorInfo, 'name' | 'shape'>,
+  hint: SlotHint | undefined,
+  fanInFanOut: boolean,
+): Slot | undefined {
   if (!name.endsWith(WEIGHT) || name.length === WEIGHT.length || shape.includes(0) || shape.length < 2) return undefined;
   const module = name.slice(0, -WEIGHT.length);
   if (shape.length > 2) return isConvolution(module, shape, hint) ? { kind: 'convolution', module, turned: false } : undefined;
@@ -58,7 +62,12 @@ export function matrixOf(shape: readonly number[]): { readonly rows: number; rea
 }
 
 /** A and B, in the order in which they are written. */
-export function factorTensors({ kind, module, turned }: Slot, shape: readonly number[], rank: number, dtype: DType): [TensorInfo, TensorInfo] {
+export function factorTensors(
+  { kind, module, turned }: Slot,
+  shape: readonly number[],
+  rank: number,
+  dtype: DType,
+): [TensorInfo, TensorInfo] {
   const [rows = 0, ...inner] = shape;
   const tensor = (name: string, size: readonly number[]): TensorInfo => ({ name: `${PREFIX}${module}.${name}`, dtype, shape: size });
   if (kind === 'embedding') return [tensor('lora_embedding_A', [rank, rows]), tensor('lora_embedding_B', [...inner, rank])];

@@ -78,7 +78,8 @@ export async function factorWeights(stage: FactorStage): Promise<FactoredMatrix[
     resultOf({ notFinite, factored }, index) {
       const weight = weights[index] as WeightToFactor;
       if (notFinite !== undefined) throw notFiniteError(weight, notFinite, baseName);
-      if (factored === undefined) throw new TributaryError('INTERNAL', { what: 'a matrix came back without factors', where: weight.base.name });
+      if (factored === undefined)
+        throw new TributaryError('INTERNAL', { what: 'a matrix came back without factors', where: weight.base.name });
       if (!Number.isFinite(factored.residualNorm))
         throw new TributaryError('NON_FINITE', {
           what: `a factor of ${weight.base.name} is too large for ${dtype}`,

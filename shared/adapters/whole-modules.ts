@@ -43,9 +43,7 @@ export function wholeModules(wanted: Iterable<string>, names: readonly string[])
 
 export type RestPlace =
   /** `bias` of the configuration. */
-  | { readonly kind: 'bias' }
-  | { readonly kind: 'module'; readonly module: string }
-  | { readonly kind: 'none' };
+  { readonly kind: 'bias' } | { readonly kind: 'module'; readonly module: string } | { readonly kind: 'none' };
 
 /**
  * Where a changed tensor that has no factors can be.

@@ -53,5 +53,10 @@ export async function makeWholeWeights(
   await runMerge(plan, { outputDir, pool, durable: false, signal });
   const [shard] = plan.shards;
   const { path, tensors } = await readSafetensorsFile(join(outputDir, shard?.fileName ?? ''));
-  return tensors.map(({ name, dtype, shape, offset, sizeBytes }) => ({ name, dtype, shape, segments: [{ path, offset, length: sizeBytes }] }));
+  return tensors.map(({ name, dtype, shape, offset, sizeBytes }) => ({
+    name,
+    dtype,
+    shape,
+    segments: [{ path, offset, length: sizeBytes }],
+  }));
 }

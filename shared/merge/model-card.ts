@@ -29,6 +29,8 @@ export interface ModelCard {
   readonly warnings: readonly string[];
   /** What worked on whole matrices, where the rule has such steps. */
   readonly engine?: FoundEngine | undefined;
+  /** Present when it is a LoRA adapter: further lines of the table. */
+  readonly adapter?: readonly (readonly [string, string])[] | undefined;
   /** Further lines of the lineage table, such as round and model version: label and value. */
   readonly lineage?: readonly (readonly [string, string])[] | undefined;
 }
@@ -91,13 +93,14 @@ export const engineText = ({ choice, library, device }: FoundEngine): string => 
 export function renderModelCard(card: ModelCard): string {
   const { recipe, base } = card;
   const { description: rule } = recipe;
-  const names = [...(base === undefined ? [] : [base.name]), ...card.models.map((model) => model.name)];
+  const names = [...(base === undefined ? [] : [base.name]), ...(card.adapter === undefined ? card.models.map((model) => model.name) : [])];
   const front = [
     '---',
     'base_model:',
     ...[...new Set(names)].map((name) => `- ${yamlText(name)}`),
-    'library_name: transformers',
+    `library_name: ${card.adapter === undefined ? 'transformers' : 'peft'}`,
     'tags:',
+    ...(card.adapter === undefined ? [] : ['- lora']),
     '- merge',
     '- tributary',
     `- ${yamlText(rule.name)}`,
@@ -113,6 +116,7 @@ export function renderModelCard(card: ModelCard): string {
       ? []
       : ([['Base', base.digest === undefined ? base.name : `${base.name} (${base.digest})`]] as [string, string][])),
     ['Stored as', card.dtype === undefined ? 'several dtypes, tensor by tensor' : torchDtypeName(card.dtype)],
+    ...(card.adapter ?? []).map(([label, value]): [string, string] => [label, value]),
     ['Arithmetic', ARITHMETIC[recipe.numerics]],
     ...(card.engine === undefined ? [] : [['Linear algebra', engineText(card.engine)] as [string, string]]),
     ...(recipe.rule.transforms.some((step) => step === 'drop' || step === 'della') ? [['Seed', `${recipe.seed}`] as [string, string]] : []),

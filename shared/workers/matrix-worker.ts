@@ -5,8 +5,8 @@ import { instantiateKernels, type Kernels } from '../kernels/kernels.js';
 import type { LinearAlgebra } from '../linalg/linear-algebra.js';
 import { loadEngine } from '../linalg/load-engine.js';
 import { compressMatrix } from './compress-matrix.js';
-import { NotFiniteError } from './load-matrix.js';
 import { factorMatrix } from './factor-matrix.js';
+import { NotFiniteError } from './load-matrix.js';
 import type { MatrixDone, MatrixReply, MatrixRequest } from './matrix-job.js';
 import { runMatrixTask } from './matrix-tasks.js';
 
