@@ -48,7 +48,7 @@ const ARITHMETIC: Readonly<Record<Recipe['numerics'], string>> = {
 };
 
 /** Plain words stay as they are; everything else is quoted, which JSON and YAML do alike. */
-function yamlText(text: string): string {
+export function yamlText(text: string): string {
   return /^[A-Za-z][\w./-]*$/.test(text) ? text : JSON.stringify(text);
 }
 
@@ -59,7 +59,7 @@ function cell(text: string): string {
     .replaceAll(/[\r\n]+/g, ' ');
 }
 
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+export function cardTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`;
   return [line(header), `|${header.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
 }
@@ -81,7 +81,7 @@ function modelTable(models: readonly CardModel[]): string {
     ['SHA-256', (model) => model.digest],
   ];
   const used = columns.filter(([, read]) => models.some((model) => read(model) !== undefined));
-  return table(
+  return cardTable(
     used.map(([name]) => name),
     models.map((model) => used.map(([, read]) => read(model) ?? '')),
   );
@@ -128,7 +128,7 @@ export function renderModelCard(card: ModelCard): string {
     `# ${card.title.replaceAll(/[\r\n]+/g, ' ')}`,
     `Merged from ${card.models.length} model${card.models.length === 1 ? '' : 's'} with Tributary.`,
     '## Merge',
-    table(['', ''], facts),
+    cardTable(['', ''], facts),
     '## Models',
     modelTable(card.models),
     ...(card.warnings.length === 0 ? [] : ['## Warnings', card.warnings.map((warning) => `- ${warning}`).join('\n')]),
