@@ -8,7 +8,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, statfs, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, statfs, symlink, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -67,6 +67,8 @@ async function main(flags) {
   try {
     const version = await build(staging, wheel);
     await writeFile(join(staging, 'built'), fingerprint);
+    // Temporary folders are their owner's alone; in an image another user reads this one.
+    await chmod(staging, 0o755);
     await putInPlace(staging, target);
     console.log(`${target}: ${version}`);
   } finally {
@@ -162,12 +164,16 @@ async function fetchWheel(staging, { name, machine, sha256 }) {
   await rm(folder, { recursive: true });
 }
 
-/** A second setup that was quicker leaves a folder in the way, which is as good as ours. */
+/** What is there already gives way at once. A second setup that was quicker leaves a folder in the way, which is as good as ours. */
 async function putInPlace(staging, target) {
-  await rm(target, { recursive: true, force: true });
+  const old = `${staging}-old`;
+  await rename(target, old).catch((error) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
   await rename(staging, target).catch((error) => {
     if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
   });
+  await rm(old, { recursive: true, force: true });
 }
 
 /** Answers what the command printed; throws with the end of its messages when it fails. */

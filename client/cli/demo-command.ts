@@ -13,7 +13,7 @@ import { evaluateFolders } from '../demo/measure.js';
 import { playPoison } from '../demo/poison.js';
 import { poisonLines, poisonVerdict, scoreLines, sortRows, verdict } from '../demo/report.js';
 import { playLateRound, playRounds, registerBase } from '../demo/rounds.js';
-import type { Stage, Trained } from '../demo/stage.js';
+import { isolatedEnvironment, type Stage, type Trained } from '../demo/stage.js';
 import { taskArithmeticRecipe } from '../train/demo-plan.js';
 import { DOMAINS } from '../train/domains.js';
 import type { ScoredFolder, ScoreRow, ScoreTable } from '../train/score-table.js';
@@ -24,7 +24,7 @@ export async function runDemo(context: LocalContext, out: string | undefined, ke
   for (const folder of ['logs', 'lambdas', 'poison']) mkdirSync(join(dir, folder), { recursive: true });
   const startedMs = performance.now();
   const seconds = (): number => (performance.now() - startedMs) / 1000;
-  const environment = demoEnvironment(dir);
+  const environment = isolatedEnvironment(dir, process.env);
   const optionsOf = (who: string): ChildOptions => ({ environment, logFile: join(dir, 'logs', `${who}.log`), signal: context.signal });
   const stage: Stage = {
     dir,
@@ -73,12 +73,6 @@ export async function runDemo(context: LocalContext, out: string | undefined, ke
   } finally {
     await coordinator.stop();
   }
-}
-
-/** The user's own configuration must not reach the demo, nor the demo's the user's caches. */
-function demoEnvironment(dir: string): Record<string, string | undefined> {
-  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('TRIBUTARY_'));
-  return { ...Object.fromEntries(inherited), TRIBUTARY_CONFIG: join(dir, 'client.yaml'), XDG_CACHE_HOME: join(dir, 'cache') };
 }
 
 async function measure(stage: Stage, base: string, teams: readonly Trained[], merged: readonly ScoredFolder[]): Promise<ScoreTable> {

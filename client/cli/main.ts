@@ -118,8 +118,8 @@ function buildProgram(): Command {
 
   program
     .command('push')
-    .description('contribute a fine-tuned checkpoint to a round')
-    .argument('<dir>', 'checkpoint folder or safetensors file')
+    .description('contribute a fine-tuned checkpoint or a LoRA adapter to a round')
+    .argument('<dir>', 'checkpoint folder, safetensors file or folder of a PEFT adapter')
     .requiredOption('--round <name>', 'the round')
     .option('--as <contributor>', 'who contributes (default: config file, TRIBUTARY_CONTRIBUTOR, your user name)')
     .option('--samples <n>', 'training samples behind it (fedavg weighs by them)', count('--samples', 1))
@@ -130,6 +130,11 @@ function buildProgram(): Command {
         .default('full'),
     )
     .option('--base <base>', 'what it was fine-tuned from (name, digest or pulled folder); refused if the round uses another')
+    .option(
+      '--compress <star:eta>',
+      'send what STAR keeps of the task vector, ETA percent of its nuclear norm, as factors (needs --base DIR)',
+    )
+    .addOption(engineOption())
     .action(action(async (context, dir: string, flags: PushFlags) => (await import('./push-command.js')).runPush(context, dir, flags)));
 
   program

@@ -6,10 +6,12 @@ import { type Contribution, ContributionStatus } from '../../shared/generated/tr
 import { fromErrorInfo } from '../../shared/grpc/error-trailer.js';
 import type { ContributionKind } from '../../shared/merge/types.js';
 import { readOrigin } from '../origin.js';
+import type { Compression } from '../push/compression.js';
 import { type DescribedArtifact, describeFolder } from '../push/describe.js';
 import { DigestCache } from '../push/digest-cache.js';
 import { type PushOptions, type PushReport, push } from '../push/push.js';
 import { cacheDir } from '../settings.js';
+import { compressionText, ratioOf } from './compression-text.js';
 import { type CommandContext, withConnection } from './context.js';
 import { byteProgress } from './progress.js';
 import { contributionView } from './round-view.js';
@@ -22,14 +24,33 @@ export interface PushFlags {
   readonly steps?: number;
   readonly kind: ContributionKind;
   readonly base?: string;
+  /** star:ETA */
+  readonly compress?: string;
 }
 
 export async function runPush(context: CommandContext, folder: string, flags: PushFlags): Promise<void> {
+  const { base, compress } = flags;
+  if (compress !== undefined) {
+    const { withCompressed } = await import('./push-compressed.js');
+    await withCompressed(context, folder, { ...flags, compress }, ({ described, baseDigest, compression }) =>
+      contribute(context, described, baseDigest, flags, compression),
+    );
+    return;
+  }
   const described = await describe(context, folder, flags.kind);
+  const baseDigest = base === undefined ? '' : await withConnection(context, (connection) => resolveBase(context, connection, base));
+  await contribute(context, described, baseDigest, flags);
+}
+
+async function contribute(
+  context: CommandContext,
+  described: DescribedArtifact,
+  baseDigest: string,
+  flags: PushFlags,
+  compression?: Compression,
+): Promise<void> {
   // A token says who it belongs to.
   const contributor = context.settings.contributor ?? (context.settings.token === undefined ? defaultContributor() : '');
-  const baseDigest =
-    flags.base === undefined ? '' : await withConnection(context, (connection) => resolveBase(context, connection, flags.base as string));
   const { report, seconds } = await send(context, described, {
     $case: 'contribution',
     value: {
@@ -42,12 +63,14 @@ export async function runPush(context: CommandContext, folder: string, flags: Pu
   });
   if (!('contribution' in report.result)) throw new TributaryError('INTERNAL', { what: 'The coordinator answered a push with a base' });
   const { contribution } = report.result;
-  const document = { contribution: contributionView(contribution), ...summary(report, seconds) };
+  const document = {
+    contribution: contributionView(contribution),
+    ...summary(report, seconds),
+    ...(compression === undefined ? {} : { compression: { ...compression, ratio: ratioOf(compression) } }),
+  };
   if (contribution.status === ContributionStatus.ACCEPTED) {
-    context.io.result(
-      document,
-      `accepted  ${contribution.contributor} in round ${flags.round}: ${sentText(report, seconds)}; task-vector norm ${contribution.taskVectorNorm.toPrecision(6)}`,
-    );
+    const text = `accepted  ${contribution.contributor} in round ${flags.round}: ${sentText(report, seconds)}; task-vector norm ${contribution.taskVectorNorm.toPrecision(6)}`;
+    context.io.result(document, compression === undefined ? text : `${text}\n${compressionText(compression)}`);
     return;
   }
   throw refusal(contribution);

@@ -2,6 +2,7 @@
 import { ArtifactKind, type ErrorInfo } from '../../shared/generated/tributary/v1/common.js';
 import { type Model, ModelOrigin } from '../../shared/generated/tributary/v1/models.js';
 import { type Contribution, ContributionStatus, type Round, RoundState } from '../../shared/generated/tributary/v1/rounds.js';
+import { fromArtifactKind } from '../../shared/transfer/artifact-kind.js';
 import type { Io } from './io.js';
 import { table } from './table.js';
 import { formatBytes } from './units.js';
@@ -39,7 +40,7 @@ export function contributionView(contribution: Contribution): object {
   return {
     contributor: contribution.contributor,
     status: STATUS_NAMES[contribution.status],
-    kind: contribution.kind === ArtifactKind.DELTA ? 'delta' : 'full',
+    kind: fromArtifactKind(contribution.kind) ?? 'unknown',
     reason: errorView(contribution.reason),
     samples: contribution.samples ?? null,
     steps: contribution.steps ?? null,
@@ -56,7 +57,7 @@ export function roundView(round: Round): object {
   return {
     name: round.name,
     state: stateOf(round),
-    base: { name: round.baseName, weightsDigest: round.baseDigest },
+    base: { name: round.baseName, weightsDigest: round.baseDigest, totalBytes: round.baseBytes },
     recipe: round.recipe,
     quorum: round.quorum,
     minContributions: round.minContributions,
@@ -86,6 +87,7 @@ export function roundText(round: Round, io: Io): string {
   if (round.error !== undefined) lines.push(`error    ${round.error.what} [${round.error.code}]`);
   lines.push('', `${accepted} of ${round.contributions.length} contributors accepted`);
   if (round.contributions.length > 0) lines.push('', contributionTable(round.contributions));
+  lines.push(...factorLines(round));
   for (const { contributor, reason } of round.contributions) {
     if (reason === undefined) continue;
     const parts = [reason.what, reason.expected && `expected ${reason.expected}`, reason.got && `got ${reason.got}`].filter(
@@ -103,6 +105,17 @@ export function stateText(round: Round, io: Io): string {
   return io.colors.cyan(name);
 }
 
+/** What contributions of factors hold beside what whole weights would have. */
+function factorLines({ contributions, baseBytes }: Round): string[] {
+  const ofFactors = contributions.filter(({ kind }) => ['lora', 'low_rank'].includes(fromArtifactKind(kind) ?? ''));
+  const held = ofFactors.reduce((sum, { totalBytes }) => sum + totalBytes, 0n);
+  const whole = baseBytes * BigInt(ofFactors.length);
+  if (held === 0n || held >= whole) return [];
+  const names = ofFactors.map(({ contributor }) => contributor).join(', ');
+  const times = (Number(whole) / Number(held)).toFixed(1);
+  return ['', `as factors: ${names}, ${formatBytes(held)} where whole weights are ${formatBytes(whole)} (${times} times smaller)`];
+}
+
 function contributionTable(contributions: readonly Contribution[]): string {
   const number = (value: bigint | undefined): string => (value === undefined ? '-' : `${value}`);
   return table(
@@ -110,7 +123,7 @@ function contributionTable(contributions: readonly Contribution[]): string {
     contributions.map((row) => [
       row.contributor,
       STATUS_NAMES[row.status],
-      row.kind === ArtifactKind.DELTA ? 'delta' : 'full',
+      fromArtifactKind(row.kind) ?? 'unknown',
       number(row.samples),
       number(row.steps),
       row.taskVectorNorm > 0 ? row.taskVectorNorm.toPrecision(5) : '-',

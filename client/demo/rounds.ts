@@ -46,18 +46,23 @@ async function push(stage: Stage, { name, folder, samples, steps }: Trained, rou
   return { sentBytes, savedBytes };
 }
 
-/** What one team does: pull the base, fine-tune on its own digits, push to every round. */
-async function contribute(stage: Stage, { name, domain, samples }: DemoContributor, rounds: readonly DemoRound[]): Promise<Trained> {
+/** Pulls the base and fine-tunes it on the team's own digits. */
+export async function train(stage: Stage, { name, domain, samples }: DemoContributor): Promise<Trained & { readonly base: string }> {
   const base = join(stage.dir, 'teams', name, 'base');
   const folder = join(stage.dir, 'models', name);
   await stage.run(name, ['pull', BASE_NAME, '--out', base]);
-  const train = ['train', 'fine-tune', '--base', base, '--domain', domain, '--out', folder, '--samples', `${samples}`];
-  const report = await stage.run<TrainReport>(name, train);
-  const team = { name, folder, samples: report.samples, steps: report.steps };
+  const args = ['train', 'fine-tune', '--base', base, '--domain', domain, '--out', folder, '--samples', `${samples}`];
+  const report = await stage.run<TrainReport>(name, args);
+  return { name, folder, samples: report.samples, steps: report.steps, base };
+}
+
+/** What one team does: pull the base, fine-tune on its own digits, push to every round. */
+async function contribute(stage: Stage, contributor: DemoContributor, rounds: readonly DemoRound[]): Promise<Trained> {
+  const team = await train(stage, contributor);
   const { sentBytes, savedBytes } = await push(stage, team, rounds);
   stage.say(
-    name,
-    `fine-tuned on ${report.samples} ${domain} digits (${report.steps} steps); pushed to ${rounds.length} rounds: ${formatBytes(sentBytes)} sent, ${formatBytes(savedBytes)} saved`,
+    team.name,
+    `fine-tuned on ${team.samples} ${contributor.domain} digits (${team.steps} steps); pushed to ${rounds.length} rounds: ${formatBytes(sentBytes)} sent, ${formatBytes(savedBytes)} saved`,
   );
   return team;
 }

@@ -1,4 +1,6 @@
 /** What every act of the demo works with. */
+import { join } from 'node:path';
+import { enginesFolder } from '../../shared/linalg/engines-folder.js';
 import { DEMO_PLAN } from '../train/demo-plan.js';
 
 export interface Stage {
@@ -22,6 +24,23 @@ export interface TrainReport {
 export interface Trained extends TrainReport {
   readonly name: string;
   readonly folder: string;
+}
+
+/**
+ * The user's own configuration must not reach the demo, nor the demo's the user's caches. Engines that are installed are there for everyone.
+ * @param dir holds client.yaml
+ */
+export function isolatedEnvironment(
+  dir: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): Record<string, string | undefined> {
+  const inherited = Object.entries(environment).filter(([name]) => !name.startsWith('TRIBUTARY_'));
+  return {
+    ...Object.fromEntries(inherited),
+    TRIBUTARY_CONFIG: join(dir, 'client.yaml'),
+    TRIBUTARY_ENGINES: enginesFolder(environment),
+    XDG_CACHE_HOME: join(dir, 'cache'),
+  };
 }
 
 /** A few at a time, in their order. */

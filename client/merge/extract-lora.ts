@@ -86,6 +86,9 @@ function align(
   return { tensors: new Map([...model.tensors].map(([name, { tensor }]) => [name, tensor])), warnings };
 }
 
+const sameBytes = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
+  a !== undefined && b !== undefined && Buffer.compare(a, b) === 0;
+
 /** Tensors without merge arithmetic that are not the base's. */
 async function differingOthers(tuned: TensorMap, base: TensorMap, { threads, signal }: ExtractOptions): Promise<string[]> {
   const pairs = [...tuned].flatMap(([name, tensor]): [string, StoredTensor, StoredTensor][] => {
@@ -96,7 +99,7 @@ async function differingOthers(tuned: TensorMap, base: TensorMap, { threads, sig
     pairs.flatMap(([, tensor, from]) => [tensor.segments, from.segments]),
     { threads, signal },
   );
-  return pairs.flatMap(([name], index) => (Buffer.compare(digests[2 * index] ?? name, digests[2 * index + 1] ?? name) === 0 ? [] : [name]));
+  return pairs.flatMap(([name], index) => (sameBytes(digests[2 * index], digests[2 * index + 1]) ? [] : [name]));
 }
 
 function modulesToSave({ modulesToSave: wanted, baseDir }: ExtractOptions, base: TensorMap): string[] {

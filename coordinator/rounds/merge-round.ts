@@ -1,6 +1,7 @@
 /** One round's merge: the recipe and the accepted contributions become a plan (or three, with a server optimiser), and a folder with model card. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { adapterWords, ontoBase } from '../../shared/formats/adapter.js';
 import { isSidecarName } from '../../shared/formats/sidecars.js';
 import type { TensorMap } from '../../shared/formats/tensor.js';
 import type { FoundEngine } from '../../shared/linalg/linear-algebra.js';
@@ -12,13 +13,23 @@ import { type MergeProgress, runMerge } from '../../shared/merge/run-merge.js';
 import { runServerMerge } from '../../shared/merge/server-merge.js';
 import type { MergeInput, MergePlan } from '../../shared/merge/types.js';
 import { type Artifact, type ArtifactFile } from '../../shared/transfer/artifact.js';
+import type { ArtifactForm } from '../../shared/transfer/artifact-kind.js';
 import { VERSION } from '../../shared/version.js';
 import type { ModelRow } from '../models/model-store.js';
 import type { Services } from '../services.js';
 import { ChunkReader } from '../store/chunk-reader.js';
+import { expandContribution } from '../store/expand.js';
 import { parseRoundRecipe, type RoundRecipe } from './round-recipe.js';
 import type { ContributionRow, RoundRow } from './round-store.js';
 import { serverStateOf } from './server-memory.js';
+
+/** What the model card calls contributions that are no whole models. */
+const KIND_WORDS: Readonly<Record<ArtifactForm, string | undefined>> = {
+  full: undefined,
+  delta: 'difference',
+  lora: undefined,
+  low_rank: 'difference of low rank',
+};
 
 /** Lines of the model card's table: label and value. */
 type Lineage = readonly (readonly [string, string])[];
@@ -43,15 +54,22 @@ export async function mergeRound(merge: RoundMerge): Promise<{ readBytes: number
   const { recipe } = roundRecipe;
   const baseArtifact = services.models.artifact(baseModel.manifest_digest);
   const configText = await readSidecar(services, baseArtifact, 'config.json');
+  const base = { name: baseModel.name, digest: baseModel.weights_digest, tensors: merge.base };
+  const expanded = merge.inputs.map(({ row, tensors }) => {
+    const artifact = services.models.artifact(row.manifest_digest);
+    return { row, ...expandContribution(artifact, row.contributor, tensors, base) };
+  });
+  const kinds = expanded.map(({ row, adapter }) => (adapter === undefined ? KIND_WORDS[row.kind] : adapterWords(adapter)));
   const request = {
     recipe,
-    base: { name: baseModel.name, digest: baseModel.weights_digest, tensors: merge.base },
-    inputs: merge.inputs.map(({ row, tensors }): MergeInput => {
+    base,
+    inputs: expanded.map(({ row, kind, tensors }): MergeInput => {
       const override = recipe.contributors.get(row.contributor);
       return {
         name: row.contributor,
-        kind: row.kind,
-        tensors,
+        kind,
+        // mergekit rounds whole weights.
+        tensors: recipe.numerics === 'exact' ? tensors : ontoBase(tensors, merge.base),
         weightsDigest: row.weights_digest,
         samples: override?.samples ?? row.samples ?? undefined,
         steps: override?.steps ?? row.steps ?? undefined,
@@ -77,7 +95,7 @@ export async function mergeRound(merge: RoundMerge): Promise<{ readBytes: number
       const isConfig = file.path === 'config.json' && plan.dtype !== undefined;
       await writeFile(join(folder, file.path), isConfig ? withStoredDtype(content.toString('utf8'), plan.dtype) : content);
     }
-    await writeFile(join(folder, 'README.md'), card(merge, roundRecipe, plan, lineage, engine));
+    await writeFile(join(folder, 'README.md'), card(merge, kinds, roundRecipe, plan, lineage, engine));
   };
   const rule = serverRuleOf(recipe);
   if (rule !== undefined) {
@@ -96,14 +114,22 @@ export async function mergeRound(merge: RoundMerge): Promise<{ readBytes: number
   return { readBytes: plan.totals.readBytes, writtenBytes: plan.totals.writeBytes };
 }
 
-function card(merge: RoundMerge, { recipe }: RoundRecipe, plan: MergePlan, lineage: Lineage, engine?: FoundEngine): string {
+function card(
+  merge: RoundMerge,
+  kinds: readonly (string | undefined)[],
+  { recipe }: RoundRecipe,
+  plan: MergePlan,
+  lineage: Lineage,
+  engine?: FoundEngine,
+): string {
   const { round, baseModel } = merge;
   return renderModelCard({
     title: round.name,
     recipe,
     base: { name: baseModel.name, digest: baseModel.weights_digest },
-    models: merge.inputs.map(({ row }) => ({
+    models: merge.inputs.map(({ row }, index) => ({
       name: row.contributor,
+      kind: kinds[index],
       samples: row.samples ?? undefined,
       steps: row.steps ?? undefined,
       digest: row.weights_digest,

@@ -1,8 +1,9 @@
 /** Database rows as gRPC messages. */
 import { deserializeError, type SerializedError } from '../../shared/errors/tributary-error.js';
-import { ArtifactKind, type ErrorInfo } from '../../shared/generated/tributary/v1/common.js';
+import type { ErrorInfo } from '../../shared/generated/tributary/v1/common.js';
 import { type Contribution, ContributionStatus, Round, RoundState } from '../../shared/generated/tributary/v1/rounds.js';
 import { toErrorInfo } from '../../shared/grpc/error-trailer.js';
+import { toArtifactKind } from '../../shared/transfer/artifact-kind.js';
 import type { Services } from '../services.js';
 import type { UploadRow } from '../transfers/upload-store.js';
 import type { ContributionRow, RoundRow } from './round-store.js';
@@ -35,7 +36,7 @@ export function contributionMessage(row: ContributionRow): Contribution {
   return {
     contributor: row.contributor,
     status: STATUSES[row.status],
-    kind: row.kind === 'delta' ? ArtifactKind.DELTA : ArtifactKind.FULL,
+    kind: toArtifactKind(row.kind),
     reason: errorMessage(row.reason),
     samples: row.samples === null ? undefined : BigInt(row.samples),
     steps: row.steps === null ? undefined : BigInt(row.steps),
@@ -55,7 +56,7 @@ function uploadingMessage(services: Services, row: UploadRow): Contribution {
   return {
     contributor: row.contributor,
     status: ContributionStatus.UPLOADING,
-    kind: artifact.kind === 'delta' ? ArtifactKind.DELTA : ArtifactKind.FULL,
+    kind: toArtifactKind(artifact.kind),
     reason: undefined,
     samples: row.samples === null ? undefined : BigInt(row.samples),
     steps: row.steps === null ? undefined : BigInt(row.steps),
@@ -88,6 +89,7 @@ export function roundMessage(services: Services, row: RoundRow, withContribution
     state: STATES[row.state],
     baseName: row.base_name,
     baseDigest: row.base_digest,
+    baseBytes: BigInt(services.models.resolve(row.base_name).total_bytes),
     recipe: row.recipe,
     quorum: row.quorum,
     minContributions: row.min_contributions,

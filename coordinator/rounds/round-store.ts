@@ -4,7 +4,7 @@
  */
 import type { ErrorCode } from '../../shared/errors/catalogue.js';
 import { type SerializedError, TributaryError } from '../../shared/errors/tributary-error.js';
-import type { ContributionKind } from '../../shared/merge/types.js';
+import type { ArtifactForm } from '../../shared/transfer/artifact-kind.js';
 import { type Database, inTransaction } from '../state/database.js';
 import { ROUND_TABLE, type RoundEvent, type RoundState } from './states.js';
 
@@ -30,7 +30,7 @@ export interface ContributionRow {
   readonly round: string;
   readonly contributor: string;
   readonly status: ContributionStatus;
-  readonly kind: ContributionKind;
+  readonly kind: ArtifactForm;
   readonly manifest_digest: string;
   readonly weights_digest: string;
   readonly reason: string | null;

@@ -17,8 +17,10 @@ export function openDatabase(dataDir: string): Database {
     db.pragma('locking_mode = EXCLUSIVE');
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = FULL');
-    db.pragma('foreign_keys = ON');
+    // A table that others refer to is made anew by some migrations.
+    db.pragma('foreign_keys = OFF');
     migrate(db, path);
+    db.pragma('foreign_keys = ON');
   } catch (error) {
     db.close();
     if (error instanceof Error && /SQLITE_BUSY|database is locked/.test(`${(error as { code?: string }).code} ${error.message}`)) {

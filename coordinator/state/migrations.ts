@@ -99,4 +99,30 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX events_by_round ON events (round, seq);
   `,
+  // Contributions of factors: a check cannot be changed in place.
+  `
+  CREATE TABLE contributions_2 (
+    id INTEGER PRIMARY KEY,
+    round TEXT NOT NULL REFERENCES rounds (name),
+    contributor TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('accepted', 'quarantined', 'withdrawn', 'superseded')),
+    kind TEXT NOT NULL CHECK (kind IN ('full', 'delta', 'lora', 'low_rank')),
+    manifest_digest TEXT NOT NULL REFERENCES manifests (digest),
+    weights_digest TEXT NOT NULL,
+    reason TEXT,
+    samples INTEGER,
+    steps INTEGER,
+    norm REAL NOT NULL,
+    total_bytes INTEGER NOT NULL,
+    sent_bytes INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO contributions_2 SELECT id, round, contributor, status, kind, manifest_digest, weights_digest, reason, samples, steps, norm,
+    total_bytes, sent_bytes, created_ms, updated_ms FROM contributions;
+  DROP TABLE contributions;
+  ALTER TABLE contributions_2 RENAME TO contributions;
+  CREATE INDEX contributions_by_round ON contributions (round, contributor);
+  CREATE UNIQUE INDEX one_accepted ON contributions (round, contributor) WHERE status = 'accepted';
+  `,
 ];

@@ -2,12 +2,12 @@
 import { statfs } from 'node:fs/promises';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import type { BeginHeader, BeginRequest, BeginResponse } from '../../shared/generated/tributary/v1/transfers.js';
-import { checkCompatibility } from '../../shared/merge/compatibility.js';
 import { type Artifact, decodeManifest, MAX_MANIFEST_BYTES, uniqueChunks } from '../../shared/transfer/artifact.js';
 import { toHex } from '../../shared/util/hex.js';
 import { contributorOf, requireOperator } from '../grpc/identity.js';
 import { requireBeforeDeadline } from '../rounds/deadlines.js';
 import type { Services } from '../services.js';
+import { checkStructure } from '../store/expand.js';
 import { checkBase } from './admission.js';
 import type { NewUpload, UploadRow } from './upload-store.js';
 
@@ -114,10 +114,7 @@ function openContribution(services: Services, header: BeginHeader, artifact: Art
   const base = services.models.artifact(services.models.resolve(round.base_name).manifest_digest);
   try {
     checkBase(target.baseDigest, artifact, { name: round.base_name, digest: round.base_digest });
-    checkCompatibility(
-      { name: round.base_name, tensors: base.tensors },
-      { name: contributor, kind: artifact.kind, tensors: artifact.tensors },
-    );
+    checkStructure(artifact, contributor, { name: round.base_name, tensors: base.tensors });
   } catch (error) {
     if (error instanceof TributaryError) quarantine(services, round.name, artifact, facts, error);
     throw error;

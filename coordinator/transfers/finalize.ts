@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { type SerializedError, TributaryError } from '../../shared/errors/tributary-error.js';
 import type { FinalizeResponse } from '../../shared/generated/tributary/v1/transfers.js';
+import { requireRepeated } from '../../shared/merge/repeated-tensors.js';
 import { taskVectorStatistics } from '../../shared/merge/task-vector-statistics.js';
 import { type Artifact, uniqueChunks } from '../../shared/transfer/artifact.js';
 import { modelMessage } from '../models/messages.js';
@@ -12,6 +13,7 @@ import { contributionMessage } from '../rounds/messages.js';
 import type { Services } from '../services.js';
 import { inTransaction } from '../state/database.js';
 import { type OpenedArtifact, openArtifact } from '../store/artifact-source.js';
+import { expandContribution } from '../store/expand.js';
 import type { UploadRow } from './upload-store.js';
 
 export async function finalize(services: Services, uploadId: string): Promise<FinalizeResponse> {
@@ -91,12 +93,15 @@ async function examine(
     const reference = base === undefined ? undefined : await openArtifact(services.chunks, base, spoolDir, `${upload.id}-base`);
     if (reference !== undefined) opened.push(reference);
     const name = upload.contributor === '' ? upload.target_name : upload.contributor;
-    const statistics = await taskVectorStatistics({
-      base: reference === undefined ? undefined : { name: 'base', tensors: reference.tensors },
-      input: { name, kind: artifact.kind, tensors: input.tensors },
-      threads: services.config.threads,
-      signal: services.stopping,
-    });
+    const options = { threads: services.config.threads, signal: services.stopping };
+    const onBase = reference === undefined ? undefined : { name: 'base', tensors: reference.tensors };
+    const { kind, tensors, adapter } =
+      onBase === undefined ? { kind: 'full' as const, tensors: input.tensors } : expandContribution(artifact, name, input.tensors, onBase);
+    if (adapter !== undefined && onBase !== undefined) {
+      const other = await otherBase(adapter, onBase, options);
+      if (other !== undefined) return { reason: other.toJSON(), norm: 0 };
+    }
+    const statistics = await taskVectorStatistics({ base: onBase, input: { name, kind, tensors }, ...options });
     const found = statistics.nonFinite;
     if (found === undefined) return { reason: undefined, norm: statistics.norm };
     const error = new TributaryError('NON_FINITE', {
@@ -109,6 +114,17 @@ async function examine(
     return { reason: error.toJSON(), norm: 0 };
   } finally {
     for (const source of opened) await source.close();
+  }
+}
+
+/** Why an adapter that repeats tensors of its base belongs to another one. */
+async function otherBase(...request: Parameters<typeof requireRepeated>): Promise<TributaryError | undefined> {
+  try {
+    await requireRepeated(...request);
+    return undefined;
+  } catch (error) {
+    if (error instanceof TributaryError && error.code === 'ADAPTER_INVALID') return error;
+    throw error;
   }
 }
 

@@ -86,7 +86,7 @@ function fromTensorflow(found: FoundTensorflow | NoTensorflow, reason: string, n
 }
 
 function portable(reason: string, notes: readonly string[]): FoundEngine {
-  return { choice: { engine: 'portable' }, device: 'cpu', library: 'WebAssembly', reason, notes };
+  return { choice: { engine: 'portable' }, device: 'cpu', library: 'WebAssembly SIMD, built in', reason, notes };
 }
 
 function asked(wanted: EngineName, found: FoundEngine | Missing, fix: string): FoundEngine {

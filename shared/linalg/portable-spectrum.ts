@@ -48,7 +48,7 @@ export function spectrum(memory: LinalgMemory, a: Matrix<Reals>): Spectrum {
   for (const { values, used } of steps) {
     for (const value of values.subarray(0, used)) all[at++] = value / factor;
   }
-  return { values: all.sort().reverse(), side, vectors: (count) => joinVectors(memory, steps, count, k) };
+  return { values: all.sort().reverse(), side, vectors: (count) => joinVectors(memory, steps, Math.min(count, k), k) };
 }
 
 const sumOf = (steps: readonly Step[]): number =>

@@ -7,10 +7,10 @@ import { createHash } from 'node:crypto';
 import { TributaryError } from '../errors/tributary-error.js';
 import { parseSafetensorsHeader } from '../formats/safetensors-header.js';
 import type { TensorInfo } from '../formats/tensor.js';
-import { ArtifactKind } from '../generated/tributary/v1/common.js';
 import { Manifest, type ManifestFile } from '../generated/tributary/v1/manifest.js';
-import type { ContributionKind } from '../merge/types.js';
 import { fromHex, toHex } from '../util/hex.js';
+import { checkContents, checkPath, invalidManifest as invalid } from './artifact-checks.js';
+import { ARTIFACT_FORMS, type ArtifactForm, fromArtifactKind, toArtifactKind } from './artifact-kind.js';
 import { type ByteRange, cutRange, DIGEST_BYTES } from './chunk-layout.js';
 import { compareStrings, digestOfWeights } from './weights-digest.js';
 
@@ -40,12 +40,14 @@ export interface ArtifactFile {
   readonly sizeBytes: number;
   /** Present in weight files: the bytes before the first tensor. */
   readonly header?: Uint8Array;
-  /** In file order; in a weight file they cover everything after the header. */
+  /** The whole file, where the manifest holds it. */
+  readonly content?: Uint8Array;
+  /** In file order; in a weight file they cover everything after the header; none where there is content. */
   readonly chunks: readonly ArtifactChunk[];
 }
 
 export interface Artifact {
-  readonly kind: ContributionKind;
+  readonly kind: ArtifactForm;
   readonly files: readonly ArtifactFile[];
   readonly tensors: ReadonlyMap<string, ArtifactTensor>;
   /** safetensors `__metadata__`, all weight files together. */
@@ -63,6 +65,8 @@ export interface DescribedFile {
   readonly path: string;
   readonly sizeBytes: number;
   readonly header?: Uint8Array;
+  /** The whole file, to be in the manifest itself; there are no digests then. */
+  readonly content?: Uint8Array;
   readonly digests: readonly Uint8Array[];
 }
 
@@ -73,16 +77,17 @@ export function chunkRangesOf(path: string, sizeBytes: number, header: Uint8Arra
 }
 
 /** Encodes the manifest of an artifact. The same files always give the same bytes. */
-export function encodeManifest(kind: ContributionKind, files: readonly DescribedFile[]): Uint8Array {
+export function encodeManifest(kind: ArtifactForm, files: readonly DescribedFile[]): Uint8Array {
   const sorted = [...files].sort((a, b) => compareStrings(a.path, b.path));
   return Manifest.encode({
     formatVersion: FORMAT_VERSION,
-    kind: kind === 'delta' ? ArtifactKind.DELTA : ArtifactKind.FULL,
+    kind: toArtifactKind(kind),
     files: sorted.map((file) => ({
       path: file.path,
       sizeBytes: BigInt(file.sizeBytes),
       safetensorsHeader: file.header ?? new Uint8Array(0),
       chunkDigests: concatBytes(file.digests),
+      content: file.content ?? new Uint8Array(0),
     })),
   }).finish();
 }
@@ -98,8 +103,9 @@ export function decodeManifest(bytes: Uint8Array, where: string): Artifact {
   if (manifest.formatVersion !== FORMAT_VERSION) {
     throw invalid(where, 'The manifest has an unknown format version', { expected: `${FORMAT_VERSION}`, got: `${manifest.formatVersion}` });
   }
-  if (manifest.kind !== ArtifactKind.FULL && manifest.kind !== ArtifactKind.DELTA) {
-    throw invalid(where, 'The manifest has an unknown artifact kind', { expected: 'FULL or DELTA', got: `${manifest.kind}` });
+  const kind = fromArtifactKind(manifest.kind);
+  if (kind === undefined) {
+    throw invalid(where, 'The manifest has an unknown artifact kind', { expected: ARTIFACT_FORMS.join(', '), got: `${manifest.kind}` });
   }
   if (manifest.files.length === 0 || manifest.files.length > MAX_FILES) {
     throw invalid(where, 'The manifest has a wrong number of files', { expected: `1 to ${MAX_FILES}`, got: `${manifest.files.length}` });
@@ -113,9 +119,10 @@ export function decodeManifest(bytes: Uint8Array, where: string): Artifact {
     previousPath = file.path;
     files.push(decodeFile(file, where, tensors, metadata));
   }
+  checkContents(kind, files, where);
   if (tensors.size === 0) throw invalid(where, 'The manifest describes no tensor', {});
   return {
-    kind: manifest.kind === ArtifactKind.DELTA ? 'delta' : 'full',
+    kind,
     files,
     tensors,
     metadata,
@@ -133,6 +140,11 @@ function decodeFile(file: ManifestFile, where: string, tensors: Map<string, Arti
   if (!Number.isSafeInteger(sizeBytes)) throw invalid(at, 'A file size is out of range', { got: `${file.sizeBytes}` });
   const isWeights = file.safetensorsHeader.length > 0;
   const header = isWeights ? parseHeader(at, sizeBytes, file.safetensorsHeader) : undefined;
+  if (file.content.length > 0) {
+    if (isWeights || file.content.length !== sizeBytes || file.chunkDigests.length > 0)
+      throw invalid(at, 'The content of a file does not fit the file', { expected: `${sizeBytes} bytes`, got: `${file.content.length}` });
+    return { path: file.path, sizeBytes, content: file.content, chunks: [] };
+  }
   const ranges =
     header === undefined ? cutRange(0, sizeBytes) : header.tensors.flatMap((tensor) => cutRange(tensor.offset, tensor.sizeBytes));
   if (file.chunkDigests.length !== ranges.length * DIGEST_BYTES) {
@@ -180,26 +192,6 @@ function parseHeader(where: string, fileSizeBytes: number, header: Uint8Array): 
     throw invalid(where, 'The header length does not fit the header', { expected: `${header.length - 8}`, got: `${declared}` });
   }
   return parseSafetensorsHeader(header.subarray(8), { fileSizeBytes, where });
-}
-
-/** Paths come from a stranger and become file names at whoever pulls: only plain relative ones pass. */
-function checkPath(path: string, previous: string, where: string): void {
-  const parts = path.split('/');
-  const plain = path.length > 0 && path.length <= 512 && parts.every((part) => /^[\w][\w .+@()=,-]*$/u.test(part) && !part.endsWith('.'));
-  if (!plain)
-    throw invalid(where, 'A file has an unusable path', {
-      expected: 'a relative path without .. or hidden parts',
-      got: JSON.stringify(path),
-    });
-  if (compareStrings(previous, path) >= 0) throw invalid(where, 'Files are not sorted by path or occur twice', { got: path });
-}
-
-function invalid(where: string, what: string, more: { expected?: string; got?: string; cause?: unknown }): TributaryError {
-  return new TributaryError(
-    'MANIFEST_INVALID',
-    { what, where, expected: more.expected, got: more.got },
-    more.cause === undefined ? undefined : { cause: more.cause },
-  );
 }
 
 function concatBytes(parts: readonly Uint8Array[]): Uint8Array {

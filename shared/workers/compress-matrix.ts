@@ -49,7 +49,7 @@ function encodeFactors(
   return undefined;
 }
 
-/** base + difference in the base's dtype, and how far from it the rounding leaves it. */
+/** base + difference in the base's dtype; what this is away from the difference itself is infinite where a sum is beyond the dtype. */
 function encodeWhole(storer: MatrixStorer, base: Matrix, difference: Matrix, dtype: MergeDType): Encoded {
   const sum = new Float32Array(difference.data.length);
   for (let i = 0; i < sum.length; i++) sum[i] = (base.data[i] ?? 0) + (difference.data[i] ?? 0);
@@ -83,8 +83,8 @@ export function compressMatrix(la: LinearAlgebra, kernels: Kernels, sources: Sou
     }
     const difference = la.gemm(factors.left, factors.right);
     const whole = encodeWhole(storer, loader.load(-1, base, rows, columns), difference, baseDType);
-    // Infinite where the sum is beyond the dtype: then the fine-tuned weights are nearer too.
-    if (!(whole.roundingNorm <= cutNorm)) return { kind: 'whole', rank, norm, keptNorm, cutNorm, roundingNorm: cutNorm };
+    // A sum beyond the dtype.
+    if (!Number.isFinite(whole.roundingNorm)) return { kind: 'whole', rank, norm, keptNorm, cutNorm, roundingNorm: cutNorm };
     writeParts(path, whole.bytes);
     return { kind: 'rounded', rank, norm, keptNorm, cutNorm, roundingNorm: whole.roundingNorm };
   } finally {

@@ -57,7 +57,8 @@ export interface CompressTask {
 
 /**
  * `unchanged`: the task vector is zero. `factors`: two factors of `dtype` were written. `rounded`: factors would have been no smaller; base plus
- * truncated vector was written in the base's dtype. `whole`: the fine-tuned weights themselves are the nearest to it that is no larger.
+ * truncated vector was written in the base's dtype. `whole`: nothing is cut off, or that sum is beyond the dtype; the fine-tuned weights are taken as they
+ * are, and nothing was written.
  */
 export interface CompressedMatrix {
   readonly kind: 'unchanged' | 'factors' | 'rounded' | 'whole';

@@ -1,4 +1,5 @@
 /** `npm run bench -- NAME [options]`: every number we publish comes from here. */
+import { benchCompress } from './compress.js';
 import { benchMerge } from './merge.js';
 import { benchPeers } from './peers.js';
 import { benchProducts } from './products.js';
@@ -6,6 +7,7 @@ import { benchSpectral } from './spectral.js';
 import { benchTransfer } from './transfer.js';
 
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => void | Promise<void>>> = {
+  compress: benchCompress,
   merge: benchMerge,
   peers: benchPeers,
   products: benchProducts,

@@ -12,7 +12,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ENGINES } from '../../shared/linalg/find-engine.js';
+import { ENGINES } from '../../shared/linalg/linear-algebra.js';
 import { compareSpectral, type Distances, installTorch } from './peers/star-torch.js';
 import {
   type Contender,

@@ -7,12 +7,13 @@ import { describeFolder } from '../../client/push/describe.js';
 import { type PushReport, push } from '../../client/push/push.js';
 import { CreateRoundRequest, type Round, RoundState } from '../../shared/generated/tributary/v1/rounds.js';
 import type { BeginHeader } from '../../shared/generated/tributary/v1/transfers.js';
+import type { ArtifactForm } from '../../shared/transfer/artifact-kind.js';
 
 export interface PushedFolder {
   readonly folder: string;
   readonly samples?: number | undefined;
   readonly steps?: number | undefined;
-  readonly kind?: 'full' | 'delta' | undefined;
+  readonly kind?: ArtifactForm | undefined;
 }
 
 export interface NewRound {
@@ -42,7 +43,7 @@ const TIMEOUT_MS = 60_000;
 export function joinFederation(server: string): Federation {
   const connection = connect({ server });
   const patience = () => ({ withoutProgressMs: TIMEOUT_MS, signal: AbortSignal.timeout(2 * TIMEOUT_MS), onRetry: () => {} });
-  const send = async (folder: string, kind: 'full' | 'delta', target: BeginHeader['target']): Promise<PushReport> => {
+  const send = async (folder: string, kind: ArtifactForm, target: BeginHeader['target']): Promise<PushReport> => {
     const { signal } = patience();
     const described = await describeFolder(folder, { kind, threads: 1, cache: undefined, signal, onProgress: () => {} });
     return push(connection, described, { target, patience: patience(), onProgress: () => {}, onVerifying: () => {} });

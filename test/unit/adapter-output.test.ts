@@ -26,7 +26,7 @@ const adapter = (seed: number, rank: number): TestAdapter => ({
   seed,
   kind: 'wide',
 });
-const findEngine = async () => ({ choice: fastestEngine, device: 'cpu', library: 'test', notes: [] });
+const findEngine = async () => ({ choice: fastestEngine, device: 'cpu', library: 'test', reason: '', notes: [] });
 
 describe('output: adapter', () => {
   it('works', async () => {

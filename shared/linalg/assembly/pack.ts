@@ -1,13 +1,6 @@
 /**
- * Packing: a block of a matrix becomes strips of `width` rows (or columns), k outermost, as the tiles read them. What is missing of the last strip and of the
- * last TILE_STEPS of k is zero.
+ * Packing: a block of a matrix becomes strips of `width` rows (or columns), k outermost, as the tiles read them. What is missing of the last strip is zero.
  */
-import { TILE_STEPS } from './tiles';
-
-/** k rounded up to whole groups of TILE_STEPS. */
-@inline export function paddedSteps(k: i32): i32 {
-  return (k + TILE_STEPS - 1) & ~(TILE_STEPS - 1);
-}
 
 /** One strip whose elements of equal p lie side by side; rows of the source are `step` bytes apart and numbered by p. */
 @inline function stripAcross<T>(from: usize, step: usize, live: i32, width: i32, k: i32, to: usize): void {
@@ -78,13 +71,10 @@ import { TILE_STEPS } from './tiles';
 
 /** Packs `count` x k; `across`: the source has k rows of `count` elements, else `count` rows of k. */
 @inline export function pack<T>(from: usize, step: usize, across: bool, count: i32, width: i32, k: i32, to: usize): void {
-  const padded = paddedSteps(k);
-  const stripBytes = <usize>(padded * width) * sizeof<T>();
-  const usedBytes = <usize>(k * width) * sizeof<T>();
+  const stripBytes = <usize>(k * width) * sizeof<T>();
   for (let i = 0; i < count; i += width, to += stripBytes) {
     const live = min(width, count - i);
     if (across) stripAcross<T>(from + <usize>i * sizeof<T>(), step, live, width, k, to);
     else stripAlong<T>(from + <usize>i * step, step, live, width, k, to);
-    memory.fill(to + usedBytes, 0, stripBytes - usedBytes);
   }
 }

@@ -2,7 +2,7 @@
  * Products of matrices in memory, blocked for the caches (Goto & van de Geijn, ACM TOMS 34, 2008): k in runs of STEPS, whose sums are added to the result in
  * order, so that no bit of an element depends on the size of the matrix around it.
  */
-import { pack, paddedSteps } from './pack';
+import { pack } from './pack';
 import { TILE_ROWS, tile32, tile64, tileColumns } from './tiles';
 
 /** Steps over k in one run. */
@@ -81,7 +81,7 @@ export function freeMemory(): usize {
         const left = aAcross ? a + <usize>p * aStep + <usize>i * sizeof<T>() : a + <usize>i * aStep + <usize>p * sizeof<T>();
         pack<T>(left, aStep, aAcross, mBlock, TILE_ROWS, kBlock, leftBlock());
         const at = c + <usize>i * cStep + <usize>j * sizeof<T>();
-        multiplyPacked<T>(mBlock, nBlock, paddedSteps(kBlock), alpha, at, cStep, lower ? i - j : i32.MAX_VALUE >> 1);
+        multiplyPacked<T>(mBlock, nBlock, kBlock, alpha, at, cStep, lower ? i - j : i32.MAX_VALUE >> 1);
       }
     }
   }

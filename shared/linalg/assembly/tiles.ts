@@ -5,8 +5,6 @@
 
 /** Rows of a tile. */
 export const TILE_ROWS: i32 = 4;
-/** Steps over k done at once; packed strips are padded with zeros to a multiple of it. */
-export const TILE_STEPS: i32 = 4;
 
 /** Columns of a tile. */
 @inline export function tileColumns<T>(): i32 {
@@ -23,68 +21,24 @@ export const TILE_STEPS: i32 = 4;
   let c21 = c00;
   let c30 = c00;
   let c31 = c00;
-  for (; k > 0; k -= TILE_STEPS) {
-    let b0 = v128.load(b);
-    let b1 = v128.load(b, 16);
-    let x = v128.load_splat<T>(a);
-    c00 = v128.add<T>(c00, v128.mul<T>(x, b0));
-    c01 = v128.add<T>(c01, v128.mul<T>(x, b1));
-    x = v128.load_splat<T>(a, sizeof<T>());
-    c10 = v128.add<T>(c10, v128.mul<T>(x, b0));
-    c11 = v128.add<T>(c11, v128.mul<T>(x, b1));
-    x = v128.load_splat<T>(a, 2 * sizeof<T>());
-    c20 = v128.add<T>(c20, v128.mul<T>(x, b0));
-    c21 = v128.add<T>(c21, v128.mul<T>(x, b1));
-    x = v128.load_splat<T>(a, 3 * sizeof<T>());
-    c30 = v128.add<T>(c30, v128.mul<T>(x, b0));
-    c31 = v128.add<T>(c31, v128.mul<T>(x, b1));
-
-    b0 = v128.load(b, 32);
-    b1 = v128.load(b, 48);
-    x = v128.load_splat<T>(a, 4 * sizeof<T>());
-    c00 = v128.add<T>(c00, v128.mul<T>(x, b0));
-    c01 = v128.add<T>(c01, v128.mul<T>(x, b1));
-    x = v128.load_splat<T>(a, 5 * sizeof<T>());
-    c10 = v128.add<T>(c10, v128.mul<T>(x, b0));
-    c11 = v128.add<T>(c11, v128.mul<T>(x, b1));
-    x = v128.load_splat<T>(a, 6 * sizeof<T>());
-    c20 = v128.add<T>(c20, v128.mul<T>(x, b0));
-    c21 = v128.add<T>(c21, v128.mul<T>(x, b1));
-    x = v128.load_splat<T>(a, 7 * sizeof<T>());
-    c30 = v128.add<T>(c30, v128.mul<T>(x, b0));
-    c31 = v128.add<T>(c31, v128.mul<T>(x, b1));
-
-    b0 = v128.load(b, 64);
-    b1 = v128.load(b, 80);
-    x = v128.load_splat<T>(a, 8 * sizeof<T>());
-    c00 = v128.add<T>(c00, v128.mul<T>(x, b0));
-    c01 = v128.add<T>(c01, v128.mul<T>(x, b1));
-    x = v128.load_splat<T>(a, 9 * sizeof<T>());
-    c10 = v128.add<T>(c10, v128.mul<T>(x, b0));
-    c11 = v128.add<T>(c11, v128.mul<T>(x, b1));
-    x = v128.load_splat<T>(a, 10 * sizeof<T>());
-    c20 = v128.add<T>(c20, v128.mul<T>(x, b0));
-    c21 = v128.add<T>(c21, v128.mul<T>(x, b1));
-    x = v128.load_splat<T>(a, 11 * sizeof<T>());
-    c30 = v128.add<T>(c30, v128.mul<T>(x, b0));
-    c31 = v128.add<T>(c31, v128.mul<T>(x, b1));
-
-    b0 = v128.load(b, 96);
-    b1 = v128.load(b, 112);
-    x = v128.load_splat<T>(a, 12 * sizeof<T>());
-    c00 = v128.add<T>(c00, v128.mul<T>(x, b0));
-    c01 = v128.add<T>(c01, v128.mul<T>(x, b1));
-    x = v128.load_splat<T>(a, 13 * sizeof<T>());
-    c10 = v128.add<T>(c10, v128.mul<T>(x, b0));
-    c11 = v128.add<T>(c11, v128.mul<T>(x, b1));
-    x = v128.load_splat<T>(a, 14 * sizeof<T>());
-    c20 = v128.add<T>(c20, v128.mul<T>(x, b0));
-    c21 = v128.add<T>(c21, v128.mul<T>(x, b1));
-    x = v128.load_splat<T>(a, 15 * sizeof<T>());
-    c30 = v128.add<T>(c30, v128.mul<T>(x, b0));
-    c31 = v128.add<T>(c31, v128.mul<T>(x, b1));
-    a += 16 * sizeof<T>();
-    b += 128;
+  // One step at a time: the host loads all of a body first, and more of them would not fit into its registers.
+  for (; k > 0; k--) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    const x0 = v128.load_splat<T>(a);
+    c00 = v128.add<T>(c00, v128.mul<T>(x0, b0));
+    c01 = v128.add<T>(c01, v128.mul<T>(x0, b1));
+    const x1 = v128.load_splat<T>(a, sizeof<T>());
+    c10 = v128.add<T>(c10, v128.mul<T>(x1, b0));
+    c11 = v128.add<T>(c11, v128.mul<T>(x1, b1));
+    const x2 = v128.load_splat<T>(a, 2 * sizeof<T>());
+    c20 = v128.add<T>(c20, v128.mul<T>(x2, b0));
+    c21 = v128.add<T>(c21, v128.mul<T>(x2, b1));
+    const x3 = v128.load_splat<T>(a, 3 * sizeof<T>());
+    c30 = v128.add<T>(c30, v128.mul<T>(x3, b0));
+    c31 = v128.add<T>(c31, v128.mul<T>(x3, b1));
+    a += 4 * sizeof<T>();
+    b += 32;
   }
   const factor = v128.splat<T>(alpha);
   addRow<T>(c, factor, c00, c01);
