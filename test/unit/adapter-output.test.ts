@@ -37,11 +37,22 @@ describe('output: adapter', () => {
     for (const rule of ['task_arithmetic', 'ties', 'linear', 'star', 'median']) {
       const recipe = `merge_method: ${rule}\nbase_model: ${b}\nmodels: [{model: ${a1}, parameters: {weight: 0.3}}, {model: ${a2}, parameters: {weight: 0.7}}]\n`;
       const outDir = join(folder, rule);
-      const report = await mergeOffline({ recipeText: `${recipe}output: adapter\n`, recipePath: 'r.yml', outDir, version: 't', threads: 1, findEngine });
+      const report = await mergeOffline({
+        recipeText: `${recipe}output: adapter\n`,
+        recipePath: 'r.yml',
+        outDir,
+        version: 't',
+        threads: 1,
+        findEngine,
+      });
       console.log(rule, JSON.stringify(report.adapter), report.warnings);
       console.log(readdirSync(outDir), readFileSync(join(outDir, 'adapter_config.json'), 'utf8').slice(0, 100));
       const whole = await mergeFolders(folder, recipe, { engine: fastestEngine });
-      const again = await mergeFolders(folder, `merge_method: task_arithmetic\nbase_model: ${b}\nmodels: [{model: ${outDir}, parameters: {weight: 1}}]\n`, {});
+      const again = await mergeFolders(
+        folder,
+        `merge_method: task_arithmetic\nbase_model: ${b}\nmodels: [{model: ${outDir}, parameters: {weight: 1}}]\n`,
+        {},
+      );
       for (const name of whole.names()) {
         const [x, y] = [whole.values(name), again.values(name)];
         console.log(name, Math.max(...x.map((v, i) => Math.abs(v - y[i]!))));
