@@ -1,5 +1,5 @@
 /** Rounds and contributions as tables and as JSON. The JSON field names are a promise. */
-import { ArtifactKind, type ErrorInfo } from '../../shared/generated/tributary/v1/common.js';
+import type { ErrorInfo } from '../../shared/generated/tributary/v1/common.js';
 import { type Model, ModelOrigin } from '../../shared/generated/tributary/v1/models.js';
 import { type Contribution, ContributionStatus, type Round, RoundState } from '../../shared/generated/tributary/v1/rounds.js';
 import { fromArtifactKind } from '../../shared/transfer/artifact-kind.js';
