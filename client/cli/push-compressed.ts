@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
+import { adapterFolderAt } from '../../shared/formats/adapter.js';
 import { type CompressedFolder, compressFolder } from '../push/compress-folder.js';
 import { DigestCache } from '../push/digest-cache.js';
 import { cacheDir } from '../settings.js';
@@ -21,6 +22,16 @@ export function parseCompression(text: string): number {
     expected: 'star:ETA, ETA percent of the nuclear norm to keep, above 0 and at most 100',
     got: text,
     fix: 'Try star:40.',
+  });
+}
+
+async function refuseAdapter(folder: string): Promise<void> {
+  if ((await adapterFolderAt(folder)) === undefined) return;
+  throw new TributaryError('USAGE', {
+    what: 'An adapter is factors already',
+    where: '--compress',
+    got: folder,
+    fix: 'Push it without --compress.',
   });
 }
 
@@ -52,6 +63,7 @@ export async function withCompressed<T>(
 ): Promise<T> {
   const eta = parseCompression(flags.compress);
   const base = requireBaseFolder(flags);
+  await refuseAdapter(folder);
   const scratchDir = await mkdtemp(join(tmpdir(), 'tributary-compress-'));
   const hashing = byteProgress(context.io, 'hashing');
   const compressing = byteProgress(context.io, 'compressing');

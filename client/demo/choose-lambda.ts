@@ -9,8 +9,13 @@ import { evaluateFolders } from './measure.js';
 import { inParallel, type Stage } from './stage.js';
 
 /** @param mean folder of the published `linear` model */
-export async function chooseLambda(stage: Stage, base: string, mean: string): Promise<number> {
-  const folders = await inParallel(DEMO_PLAN.lambdas, async (lambda) => {
+export async function chooseLambda(
+  stage: Stage,
+  base: string,
+  mean: string,
+  lambdas: readonly number[] = DEMO_PLAN.lambdas,
+): Promise<number> {
+  const folders = await inParallel(lambdas, async (lambda) => {
     const recipe = join(stage.dir, 'lambdas', `${lambda}.yml`);
     const out = join(stage.dir, 'lambdas', `${lambda}`);
     const weight = lambda * DEMO_PLAN.contributors.length;
@@ -24,8 +29,8 @@ export async function chooseLambda(stage: Stage, base: string, mean: string): Pr
   const evaluations = await evaluateFolders(stage, folders, 'validation');
   const averages = evaluations.map(({ average }) => average);
   const best = averages.indexOf(Math.max(...averages));
-  const lambda = DEMO_PLAN.lambdas[best] ?? 1;
-  const tried = DEMO_PLAN.lambdas.map((one, index) => `${one}: ${(100 * (averages[index] ?? 0)).toFixed(1)}`).join(', ');
+  const lambda = lambdas[best] ?? 1;
+  const tried = lambdas.map((one, index) => `${one}: ${(100 * (averages[index] ?? 0)).toFixed(1)}`).join(', ');
   stage.say('lambda', `of task arithmetic on validation images (average %): ${tried}; chosen ${lambda}`);
   return lambda;
 }

@@ -1,12 +1,11 @@
 /**
  * `npm run bench -- compress [--keep]`: what `push --compress star:ETA` saves on the demo's tasks, and what it costs. Four teams train once; then, for
- * every ETA, a coordinator of its own that knows the base alone, real pushes by all teams, one round for every rule, the published models measured on
- * everyone's test digits. The lambda of task_arithmetic is chosen on validation images for the uncompressed contributions and kept for all.
+ * every ETA, a coordinator of its own that knows the base alone, real pushes by all teams, a round of fedavg and one of task arithmetic, and the published
+ * models measured on everyone's test digits. The lambda of task arithmetic is chosen on validation images, for every ETA.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ratioOf } from '../../client/cli/compression-text.js';
 import { formatBytes } from '../../client/cli/units.js';
 import { runTributary } from '../../client/demo/child.js';
 import { chooseLambda } from '../../client/demo/choose-lambda.js';
@@ -19,6 +18,7 @@ import { DEMO_PLAN, type DemoRecipe, taskArithmeticRecipe } from '../../client/t
 import type { Evaluation } from '../../client/train/tasks.js';
 
 const ETAS = [100, 60, 40, 20] as const;
+const LAMBDAS = [0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4] as const;
 
 interface Team extends Trained {
   readonly base: string;
@@ -33,8 +33,10 @@ interface Level {
   readonly name: string;
   /** In the order of the teams, of the first round: later ones send nothing again. */
   readonly pushed: readonly Pushed[];
-  /** One folder a rule. */
-  readonly merged: readonly string[];
+  /** Of task arithmetic, the best one on validation images. */
+  readonly lambda: number;
+  /** Published by fedavg and by task arithmetic. */
+  readonly merged: readonly [string, string];
 }
 
 /** A coordinator with nothing in it, for as long as `body` runs. */
@@ -51,38 +53,42 @@ async function withCoordinator<T>(dir: string, body: (stage: Stage) => Promise<T
   }
 }
 
-async function trainAll(dir: string): Promise<{ base: string; teams: Team[]; recipes: DemoRecipe[] }> {
+async function trainAll(dir: string): Promise<{ base: string; teams: Team[] }> {
   return withCoordinator(dir, async (stage) => {
     const base = await registerBase(stage);
-    const teams = await inParallel(DEMO_PLAN.contributors, (contributor) => train(stage, contributor));
-    const mean = join(dir, 'mean');
-    const models = teams.map(({ folder }) => `{model: ${JSON.stringify(folder)}, parameters: {weight: 1}}`);
-    writeFileSync(`${mean}.yml`, `merge_method: linear\nmodels: [${models.join(', ')}]\n`);
-    await stage.run('mean', ['merge', `${mean}.yml`, '--out', mean]);
-    const lambda = await chooseLambda(stage, base, mean);
-    return { base, teams, recipes: [{ name: 'fedavg', yaml: 'merge_method: fedavg\n' }, taskArithmeticRecipe(lambda)] };
+    return { base, teams: await inParallel(DEMO_PLAN.contributors, (contributor) => train(stage, contributor)) };
   });
 }
 
-/** All teams push to one round a rule. @param eta undefined: uncompressed */
-async function playLevel(dir: string, base: string, teams: readonly Team[], recipes: readonly DemoRecipe[], eta?: number): Promise<Level> {
+async function pushAll(stage: Stage, teams: readonly Team[], round: string, eta: number | undefined): Promise<Pushed[]> {
+  const pushed: Pushed[] = [];
+  for (const { name, folder, samples, steps, base } of teams) {
+    const compress = eta === undefined ? [] : ['--base', base, '--compress', `star:${eta}`];
+    const facts = ['--round', round, '--as', name, '--samples', `${samples}`, '--steps', `${steps}`];
+    pushed.push(await stage.run<Pushed>(name, ['push', folder, ...facts, ...compress]));
+  }
+  return pushed;
+}
+
+/** @param eta undefined: uncompressed */
+async function playLevel(dir: string, base: string, teams: readonly Team[], eta: number | undefined): Promise<Level> {
   return withCoordinator(dir, async (stage) => {
     await stage.run('base', ['base', 'push', base, '--name', BASE_NAME]);
-    const rounds = [];
-    for (const recipe of recipes) rounds.push(await openRound(stage, recipe));
-    const pushed: Pushed[] = [];
-    for (const { name, folder, samples, steps, base: own } of teams) {
-      const compress = eta === undefined ? [] : ['--base', own, '--compress', `star:${eta}`];
-      const reports: Pushed[] = [];
-      for (const round of rounds) {
-        const facts = ['--round', round.name, '--as', name, '--samples', `${samples}`, '--steps', `${steps}`];
-        reports.push(await stage.run<Pushed>(name, ['push', folder, ...facts, ...compress]));
-      }
-      pushed.push(reports[0] as Pushed);
-    }
-    const merged = [];
-    for (const round of rounds) merged.push((await collect(stage, round)).folder);
-    return { name: eta === undefined ? 'uncompressed' : `star:${eta}`, pushed, merged };
+    const play = async (recipe: DemoRecipe): Promise<{ pushed: Pushed[]; folder: string }> => {
+      const round = await openRound(stage, recipe);
+      const pushed = await pushAll(stage, teams, round.name, eta);
+      return { pushed, folder: (await collect(stage, round)).folder };
+    };
+    const fedavg = await play({ name: 'fedavg', yaml: 'merge_method: fedavg\n' });
+    const mean = await play({ name: 'linear', yaml: 'merge_method: linear\nparameters: {weight: 1.0}\n' });
+    const lambda = await chooseLambda(stage, base, mean.folder, LAMBDAS);
+    const arithmetic = await play(taskArithmeticRecipe(lambda));
+    return {
+      name: eta === undefined ? 'uncompressed' : `star:${eta}`,
+      pushed: fedavg.pushed,
+      lambda,
+      merged: [fedavg.folder, arithmetic.folder],
+    };
   });
 }
 
@@ -94,7 +100,7 @@ function range(values: readonly number[]): string {
   return least === most ? `${least}` : `${least} to ${most}`;
 }
 
-function rowOf({ name, pushed }: Level, uncompressed: number, scores: readonly Evaluation[]): string[] {
+function rowOf({ name, pushed, lambda }: Level, uncompressed: number, scores: readonly Evaluation[]): string[] {
   const total = sum(pushed.map(({ sentBytes }) => sentBytes));
   const compressions = pushed.flatMap(({ compression }) => (compression === undefined ? [] : [compression]));
   const ranks = compressions.flatMap(({ rank }) => (rank === null ? [] : [rank.least, rank.most]));
@@ -107,6 +113,7 @@ function rowOf({ name, pushed }: Level, uncompressed: number, scores: readonly E
     ranks.length === 0 ? '-' : range(ranks),
     errors.length === 0 ? '-' : `${Math.min(...errors).toFixed(2)} to ${Math.max(...errors).toFixed(2)}`,
     ...scores.flatMap(({ average, worst }) => [percent(average), percent(worst)]),
+    `${lambda}`,
   ];
 }
 
@@ -116,49 +123,54 @@ function print(header: readonly string[], rows: readonly (readonly string[])[]):
     console.log(row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  '));
 }
 
-async function measure(dir: string, teams: readonly Team[], levels: readonly Level[], recipes: readonly DemoRecipe[]): Promise<void> {
+async function measure(dir: string, teams: readonly Team[], levels: readonly Level[]): Promise<void> {
   const folders = [...teams.map(({ folder }) => folder), ...levels.flatMap(({ merged }) => merged)];
-  const environment = isolatedEnvironment(dir, process.env);
-  const options = { environment, logFile: join(dir, 'log'), signal: new AbortController().signal };
+  const options = { environment: isolatedEnvironment(dir, process.env), logFile: join(dir, 'log'), signal: new AbortController().signal };
   const evaluations = await evaluateFolders({ dir, say: () => {}, run: (_who, args) => runTributary(args, options) }, folders);
-  const scores = evaluations.slice(teams.length);
   const best = Math.max(...evaluations.slice(0, teams.length).map(({ average }) => average));
   const uncompressed = sum((levels[0]?.pushed ?? []).map(({ sentBytes }) => sentBytes));
+  const compressions = levels.flatMap(({ pushed }) =>
+    pushed.flatMap(({ compression }) => (compression === undefined ? [] : [compression])),
+  );
+  const engine = compressions.find((one) => one.engine !== null)?.engine;
+  console.log(
+    [
+      'Bytes that each team sends; how many times less than uncompressed; ranks; distance of what is sent from the task vector relative to its norm',
+      "(STAR stretches what it keeps, so it can be above 1); accuracy in % of the merged models on everyone's test digits, average and worst.",
+      '',
+    ].join('\n'),
+  );
   const header = [
     'push',
     ...teams.map(({ name }) => name),
-    'all sent',
+    'all',
     'times',
     'ranks',
     'error',
-    ...recipes.flatMap(({ name }) => [name, 'worst']),
+    'fedavg',
+    'worst',
+    'arithmetic',
+    'worst',
+    'lambda',
   ];
-  console.log(
-    'bytes that each team sends; how many times less than uncompressed; distance of what is sent from the task vector, relative to',
-  );
-  console.log("its norm; accuracy in % of the merged models on everyone's test digits, average and worst\n");
+  const at = (index: number): number => teams.length + 2 * index;
   print(
     header,
-    levels.map((level, index) => rowOf(level, uncompressed, scores.slice(index * recipes.length, (index + 1) * recipes.length))),
+    levels.map((level, index) => rowOf(level, uncompressed, evaluations.slice(at(index), at(index + 1)))),
   );
-  const rounding = Math.max(...levels.flatMap(({ pushed }) => pushed.map(({ compression }) => compression?.rounding ?? 0)));
-  console.log(`\nbest single contribution: ${percent(best)} % on average; largest rounding of what is sent: ${rounding.toExponential(1)}`);
-  for (const { name, pushed } of levels) {
-    const known = pushed.flatMap(({ compression }) => (compression === undefined ? [] : [compression]));
-    if (known.length > 0)
-      console.log(
-        `${name}: announced ${known.map((one) => `${ratioOf(one).toFixed(1)}`).join(', ')} times less; ${known[0]?.engine ?? 'no engine'}`,
-      );
-  }
+  const rounding = Math.max(...compressions.map((one) => one.rounding));
+  console.log(
+    `\nBest single contribution: ${percent(best)} % on average. Largest rounding of what is sent: ${rounding.toExponential(1)}. Matrices by ${engine}.`,
+  );
 }
 
 export async function benchCompress(args: readonly string[]): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'tributary-bench-'));
   try {
-    const { base, teams, recipes } = await trainAll(join(dir, 'training'));
+    const { base, teams } = await trainAll(join(dir, 'training'));
     const levels: Level[] = [];
-    for (const eta of [undefined, ...ETAS]) levels.push(await playLevel(join(dir, `${eta ?? 'full'}`), base, teams, recipes, eta));
-    await measure(dir, teams, levels, recipes);
+    for (const eta of [undefined, ...ETAS]) levels.push(await playLevel(join(dir, `${eta ?? 'full'}`), base, teams, eta));
+    await measure(dir, teams, levels);
   } finally {
     if (args.includes('--keep')) console.log(`models and logs: ${dir}`);
     else rmSync(dir, { recursive: true, force: true });

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Compression } from '../../client/push/compression.js';
 import { openCheckpoint } from '../../shared/formats/checkpoint.js';
 import { enginesFolder } from '../../shared/linalg/engines-folder.js';
+import { writeAdapter } from '../support/adapters.js';
 import { decodeFloats, fineTune, makeBase, writeSingle } from '../support/checkpoints.js';
 import { type CliOptions, cliOk, errorOf, type PullJson, type PushJson, type RoundJson, runCli, startCli } from '../support/cli.js';
 import { CoordinatorProcess } from '../support/coordinator-process.js';
@@ -59,13 +60,16 @@ async function openRound(name: string, recipe: string): Promise<void> {
 beforeAll(async () => {
   for (const dir of ['home', 'scratch']) mkdirSync(path(dir));
   writeSingle(path('base'), base);
-  for (const [index, team] of ['alice', 'bob', 'carol'].entries()) {
+  for (const [index, team] of ['alice', 'bob', 'carol', 'dave'].entries()) {
     const tuned = fineTune(base, 10 + index);
     writeSingle(
       path(team),
       tuned.map((tensor) => base.find(({ name }) => name === tensor.name && name.includes('same')) ?? tensor),
     );
   }
+  const factors = ['layers.0.mlp', 'layers.1.mlp'].map((module) => ({ module, rank: 4, scale: 2 }));
+  const shapes = Object.fromEntries(base.map((tensor) => [tensor.name, tensor]));
+  writeAdapter(path('erin'), shapes, { config: { r: 4, lora_alpha: 8 }, factors, seed: 3, kind: 'wide' });
   coordinator = await CoordinatorProcess.start({ dataDir: path('data'), home: path('home') });
   line = await startDelayProxy({ targetPort: coordinator.grpcPort, onUpload: (bytes) => onUpload(bytes) });
   await cliOk(['base', 'push', path('base'), '--name', 'base'], options());
@@ -108,17 +112,18 @@ const OUTPUT = 'out_dtype: float32\n';
 
 describe('a round with compressed pushes', () => {
   it('merges what the offline merge makes of the same contributions with STAR', async () => {
-    await openRound('mixed', `merge_method: task_arithmetic\nparameters: {weight: 1, lambda: 0.5}\n${OUTPUT}`);
+    await openRound('mixed', `rule: {combine: mean, post: [{scale: {lambda: 0.5}}]}\n${OUTPUT}`);
     await push('alice', 'mixed', '--samples', '10');
     const bob = await push('bob', 'mixed', '--samples', '20', '--steps', '5', ...compressed(30));
     await push('carol', 'mixed', '--samples', '30', ...compressed(65));
+    await push('erin', 'mixed', '--samples', '40');
     await cliOk(['round', 'close', 'mixed'], options());
     await cliOk<PullJson>(['pull', 'mixed', '--out', path('merged-mixed')], options());
 
     const model = (team: string, eta: number): string => `  - {model: ${path(team)}, parameters: {eta: ${eta}}}\n`;
     writeFileSync(
       path('offline.yml'),
-      `merge_method: star\nbase_model: ${path('base')}\nparameters: {lambda: 0.5}\n${OUTPUT}models:\n${model('alice', 100)}${model('bob', 30)}${model('carol', 65)}`,
+      `merge_method: star\nbase_model: ${path('base')}\nparameters: {lambda: 0.5}\n${OUTPUT}models:\n${model('alice', 100)}${model('bob', 30)}${model('carol', 65)}${model('erin', 100)}`,
     );
     await cliOk(['merge', path('offline.yml'), '--out', path('offline')], options());
     const apart = await distances(path('merged-mixed'), path('offline'));
@@ -141,10 +146,10 @@ describe('a round with compressed pushes', () => {
   it('is shown with what it holds in place of whole weights', async () => {
     const round = await cliOk<RoundJson & { base: { totalBytes: number } }>(['round', 'show', 'mixed'], options());
     const [, bob] = round.contributions;
-    expect(round.contributions.map(({ kind }) => kind)).toEqual(['full', 'low_rank', 'low_rank']);
+    expect(round.contributions.map(({ kind }) => kind)).toEqual(['full', 'low_rank', 'low_rank', 'lora']);
     expect(round.base.totalBytes).toBeGreaterThan(2 * (bob?.totalBytes ?? 0) - 7 * MEBI);
     const { stdout } = await runCli(['round', 'show', 'mixed'], { ...options(), format: 'table' });
-    expect(stdout).toMatch(/^as factors: bob, carol, [\d.]+ MB where whole weights are [\d.]+ MB \([\d.]+ times smaller\)$/m);
+    expect(stdout).toMatch(/^as factors: bob, carol, erin, [\d.]+ MB where whole weights are [\d.]+ MB \([\d.]+ times smaller\)$/m);
   });
 
   it('takes the fine-tuned weights themselves at star:100', async () => {
@@ -176,10 +181,10 @@ describe('a round with compressed pushes', () => {
 describe('a compressed push that does not come to its end', () => {
   it('sends only what is missing when it was killed', async () => {
     await openRound('killed', 'merge_method: linear\n');
-    const command = ['push', path('carol'), '--round', 'killed', '--as', 'carol', ...compressed(80)];
+    const command = ['push', path('dave'), '--round', 'killed', '--as', 'dave', ...compressed(80)];
     const victim = startCli(command, options(line.address));
     onUpload = (bytes) => {
-      if (bytes > 5 * MEBI) victim.child.kill('SIGKILL');
+      if (bytes > 6.5e6) victim.child.kill('SIGKILL');
     };
     expect((await victim.result).code).toBeNull();
     onUpload = () => {};

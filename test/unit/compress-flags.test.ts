@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { compressionText, ratioOf } from '../../client/cli/compression-text.js';
 import { parseCompression } from '../../client/cli/push-compressed.js';
 import { type NamedMatrix, summarise } from '../../client/push/compression.js';
+import { writeAdapterFiles } from '../support/adapters.js';
 import { errorOf, runCli } from '../support/cli.js';
 import { expectError } from '../support/expect-error.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -49,9 +50,10 @@ describe('tributary push --compress', () => {
   const base = writeCheckpoint(join(folder, 'base'), [f32Tensor('a.weight', [1, 2, 3, 4], [2, 2])]);
   const tuned = writeCheckpoint(join(folder, 'tuned'), [f32Tensor('a.weight', [1, 2, 3, 5], [2, 2])]);
   const other = writeCheckpoint(join(folder, 'other'), [f32Tensor('b.weight', [1, 2, 3, 5], [2, 2])]);
+  const adapter = writeAdapterFiles(join(folder, 'adapter'), { peft_type: 'LORA' }, [f32Tensor('a', [1])]);
   // Nobody listens there: whatever is wrong is found before anything is sent.
-  const push = (...flags: string[]) =>
-    runCli(['--patience', '0', 'push', tuned, '--round', 'r', ...flags], { home, server: '127.0.0.1:9', env: { TMPDIR: scratch } });
+  const push = (flags: readonly string[], what = tuned) =>
+    runCli(['--patience', '0', 'push', what, '--round', 'r', ...flags], { home, server: '127.0.0.1:9', env: { TMPDIR: scratch } });
 
   it.each([
     [['--compress', 'star:40'], 'USAGE', /tributary pull BASE --out base/],
@@ -60,15 +62,20 @@ describe('tributary push --compress', () => {
     [['--compress', 'star:140', '--base', base], 'USAGE', /star:40/],
     [['--compress', 'star:40', '--base', other], 'TENSOR_MISSING', /./],
   ])('%j is refused with %s', async (flags, code, fix) => {
-    const result = await push(...flags);
+    const result = await push(flags);
     const error = errorOf(result);
     expect(error.code).toBe(code);
     expect(error.details.fix).toMatch(fix);
     expect(readdirSync(scratch)).toEqual([]);
   });
 
+  it('does not take adapters', async () => {
+    const error = errorOf(await push(['--compress', 'star:40', '--base', base], adapter));
+    expect(error).toMatchObject({ code: 'USAGE', details: { fix: 'Push it without --compress.' } });
+  });
+
   it('leaves nothing behind when it is stopped', async () => {
-    const result = await push('--compress', 'star:100', '--base', base);
+    const result = await push(['--compress', 'star:100', '--base', base]);
     expect(errorOf(result).code).toBe('COORDINATOR_UNAVAILABLE');
     expect(readdirSync(scratch)).toEqual([]);
     expect(existsSync(tuned)).toBe(true);
