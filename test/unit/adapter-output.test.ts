@@ -71,39 +71,6 @@ const fullTune = (seed: number): Model =>
     }),
   );
 
-<<<<<<< HEAD
-describe('output: adapter', () => {
-  it('works', async () => {
-    const folder = mkdtempSync(join(root, 'case-'));
-    const b = writeCheckpoint(join(folder, 'base'), toTensors(base));
-    const a1 = writeAdapter(join(folder, 'a1'), base, adapter(1, 2));
-    const a2 = writeAdapter(join(folder, 'a2'), base, adapter(2, 3));
-    for (const rule of ['task_arithmetic', 'ties', 'linear', 'star', 'median']) {
-      const recipe = `merge_method: ${rule}\nbase_model: ${b}\nmodels: [{model: ${a1}, parameters: {weight: 0.3}}, {model: ${a2}, parameters: {weight: 0.7}}]\n`;
-      const outDir = join(folder, rule);
-      const report = await mergeOffline({
-        recipeText: `${recipe}output: adapter\n`,
-        recipePath: 'r.yml',
-        outDir,
-        version: 't',
-        threads: 1,
-        findEngine,
-      });
-      console.log(rule, JSON.stringify(report.adapter), report.warnings);
-      console.log(readdirSync(outDir), readFileSync(join(outDir, 'adapter_config.json'), 'utf8').slice(0, 100));
-      const whole = await mergeFolders(folder, recipe, { engine: fastestEngine });
-      const again = await mergeFolders(
-        folder,
-        `merge_method: task_arithmetic\nbase_model: ${b}\nmodels: [{model: ${outDir}, parameters: {weight: 1}}]\n`,
-        {},
-      );
-      for (const name of whole.names()) {
-        const [x, y] = [whole.values(name), again.values(name)];
-        console.log(name, Math.max(...x.map((v, i) => Math.abs(v - y[i]!))));
-      }
-      expect(existsSync(join(outDir, 'model.safetensors'))).toBe(false);
-      expect((await openAdapter(outDir)).config.rank).toBeGreaterThan(0);
-=======
 const baseValues = (name: string): readonly number[] => valuesOf(base[name] as Values);
 const parameters = [{ weight: 0.75 }, { weight: -0.5 }];
 
@@ -329,7 +296,6 @@ describe('what is no matrix', () => {
       expect(merged.adapter.config.fanInFanOut).toBe(true);
       expect(merged.adapter.tensors.get(`base_model.model.${Q0}.lora_A.weight`)?.shape[1]).toBe(12);
       expect(await offFromModel(one, { ...parts, recipe }, merged.outDir)).toBeLessThan(1e-6);
->>>>>>> adapterout
     }
   });
 });
