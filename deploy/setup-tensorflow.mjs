@@ -164,12 +164,16 @@ async function fetchWheel(staging, { name, machine, sha256 }) {
   await rm(folder, { recursive: true });
 }
 
-/** A second setup that was quicker leaves a folder in the way, which is as good as ours. */
+/** What is there already gives way at once. A second setup that was quicker leaves a folder in the way, which is as good as ours. */
 async function putInPlace(staging, target) {
-  await rm(target, { recursive: true, force: true });
+  const old = `${staging}-old`;
+  await rename(target, old).catch((error) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
   await rename(staging, target).catch((error) => {
     if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
   });
+  await rm(old, { recursive: true, force: true });
 }
 
 /** Answers what the command printed; throws with the end of its messages when it fails. */

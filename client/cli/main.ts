@@ -9,6 +9,7 @@ import { TributaryError, toTributaryError } from '../../shared/errors/tributary-
 import { VERSION } from '../../shared/version.js';
 import type { CommandContext } from './context.js';
 import { engineOption } from './engine-flag.js';
+import type { ExtractFlags } from './extract-command.js';
 import { createIo, describeError } from './io.js';
 import type { LocalContext } from './local-context.js';
 import type { MergeFlags } from './merge-command.js';
@@ -204,6 +205,28 @@ function addOfflineCommands(program: Command): void {
       (await import('./merge-command.js')).runMerge(context, recipe, dir, flags),
     ),
   );
+
+  program
+    .command('extract-lora')
+    .description('make a LoRA adapter of what a fine-tuned model changed')
+    .argument('<finetuned>', 'checkpoint folder or safetensors file')
+    .requiredOption('--base <dir>', 'folder of the model that it was fine-tuned from')
+    .requiredOption('--out <dir>', 'folder to make')
+    .option('--rank <n>', 'largest rank of the factors (default 32, without --energy)', count('--rank', 1))
+    .option('--energy <share>', 'lowest rank that keeps this share of the squared singular values; 1 keeps all')
+    .option('--modules <regex...>', 'modules that get factors: some part of the name matches (default: all but embeddings)')
+    .option('--embeddings', 'factors for embeddings too', false)
+    .option('--modules-to-save <names>', 'modules whose weights are kept whole: names or ends of names, with commas between')
+    .option('--leave-rest', 'lose what changes and has no factors (norms, say); without it such changes are refused', false)
+    .addOption(new Option('--dtype <dtype>', 'of the factors').choices(['float32', 'float16', 'bfloat16']).default('float32'))
+    .option('--fan-in-fan-out', 'weights lie as (in, out) (known of GPT-2)')
+    .option('--force', 'replace an earlier output of tributary', false)
+    .addOption(engineOption())
+    .action(
+      localAction(async (context, dir: string, flags: ExtractFlags) =>
+        (await import('./extract-command.js')).runExtract(context, dir, flags),
+      ),
+    );
 
   program
     .command('plan')

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { VERSION } from '../../shared/version.js';
 import { mergeOffline, type OfflineMergeOptions } from '../merge/merge-offline.js';
+import { adapterText } from './adapter-text.js';
 import type { LocalContext } from './local-context.js';
 import { notesOnMergekitFlags } from './mergekit-flags.js';
 import { byteProgress } from './progress.js';
@@ -71,10 +72,10 @@ export async function runMerge(context: LocalContext, recipePath: string, dir: s
     const seconds = (performance.now() - startedMs) / 1000;
     const by = report.engine === undefined ? '' : `, matrices by ${report.engine}`;
     const resumed = report.resumed ? ', continued from an interrupted merge' : '';
-    io.result(
-      { ...report, seconds },
-      `merged  ${report.models} models with ${report.method} into ${report.outDir}: ${report.tensors} tensors, ${formatBytes(report.writeBytes)} in ${formatSeconds(seconds)}${by}${resumed}`,
-    );
+    const { adapter } = report;
+    const what = adapter === undefined ? `${report.tensors} tensors` : 'a LoRA adapter';
+    const verdict = `merged  ${report.models} models with ${report.method} into ${report.outDir}: ${what}, ${formatBytes(report.writeBytes)} in ${formatSeconds(seconds)}${by}${resumed}`;
+    io.result({ ...report, seconds }, adapter === undefined ? verdict : `${verdict}\n${adapterText(adapter)}`);
   } finally {
     progress.stop();
   }

@@ -5,6 +5,7 @@ import { engineText } from '../../shared/merge/model-card.js';
 import type { MergePlan, PlannedTensor } from '../../shared/merge/types.js';
 import { compositionText } from '../../shared/recipe/composition.js';
 import { layerOf } from '../../shared/recipe/layers.js';
+import type { AdapterOutput } from '../../shared/recipe/recipe.js';
 import type { OfflineMergeOptions } from '../merge/merge-offline.js';
 import type { OfflinePlan } from '../merge/offline-job.js';
 import type { LocalContext } from './local-context.js';
@@ -37,7 +38,7 @@ function inputsOf(plan: MergePlan, tensor: PlannedTensor): string[] {
   return [...new Set(names)];
 }
 
-function documentOf({ recipe, plan, warnings }: OfflinePlan, seconds: number): object {
+function documentOf({ recipe, plan, adapter, warnings }: OfflinePlan, seconds: number): object {
   return {
     method: recipe.method,
     composition: recipe.rule,
@@ -46,6 +47,8 @@ function documentOf({ recipe, plan, warnings }: OfflinePlan, seconds: number): o
     models: plan.inputNames,
     totals: plan.totals,
     estimatedSeconds: seconds,
+    adapter:
+      adapter === undefined ? undefined : { ...adapter.size, products: [...adapter.vector.products.keys()], made: adapter.vector.made },
     files: plan.shards.map(({ fileName, sizeBytes }) => ({ name: fileName, sizeBytes })),
     tensors: plan.tensors.map((tensor) => {
       const { name, dtype, shape, sizeBytes, shard, action } = tensor;
@@ -77,7 +80,12 @@ function rowsOf(plan: MergePlan): string[][] {
   });
 }
 
-function textOf({ recipe, plan, warnings }: OfflinePlan, seconds: number, matrices: Matrices | undefined): string {
+function sizeText({ rank, energy }: AdapterOutput): string {
+  if (rank === undefined && energy === undefined) return ' of whatever ranks are exact';
+  return rank === undefined ? ` that keeps ${energy} of the squared singular values` : ` of rank ${rank} at most`;
+}
+
+function textOf({ recipe, plan, adapter, warnings }: OfflinePlan, seconds: number, matrices: Matrices | undefined): string {
   const { totals } = plan;
   const rows = rowsOf(plan);
   const passes = totals.passes === 1 ? 'in one pass' : `in up to ${totals.passes} passes`;
@@ -88,7 +96,11 @@ function textOf({ recipe, plan, warnings }: OfflinePlan, seconds: number, matric
     `models   ${plan.inputNames.join(', ')}`,
     `tensors  ${totals.tensors}, all fit together`,
     `read     ${formatBytes(totals.readBytes)} ${passes}`,
-    `write    ${formatBytes(totals.writeBytes)} in ${plan.shards.length === 1 ? 'one file' : `${plan.shards.length} files`}`,
+    ...(adapter === undefined
+      ? [`write    ${formatBytes(totals.writeBytes)} in ${plan.shards.length === 1 ? 'one file' : `${plan.shards.length} files`}`]
+      : [
+          `output   a LoRA adapter${sizeText(adapter.size)}; changes of ${adapter.vector.products.size} tensors are added up as products, those of ${adapter.vector.made.length} are made first`,
+        ]),
     ...(matrices === undefined
       ? []
       : [

@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import type { FoundEngine } from '../../shared/linalg/linear-algebra.js';
 import type { MergeProgress } from '../../shared/merge/run-merge.js';
 import { startPool } from '../../shared/workers/pool.js';
+import type { AdapterReport } from './adapter-report.js';
 
 export interface OfflineMergeOptions {
   readonly recipeText: string;
@@ -46,6 +47,8 @@ export interface OfflineMergeReport {
   /** What worked on whole matrices, where the rule has such steps. */
   readonly engine?: string | undefined;
   readonly warnings: readonly string[];
+  /** Of recipes with `output: adapter`; `fromProducts` counts modules whose changes were added up without being written out. */
+  readonly adapter?: (AdapterReport & { readonly fromProducts: number }) | undefined;
 }
 
 /** @throws whatever is wrong with recipe, models or disk, as a TributaryError; the output folder then does not exist */

@@ -2,7 +2,7 @@
 import { engineText } from '../../shared/merge/model-card.js';
 import { numHiddenLayersOf } from '../../shared/merge/model-config.js';
 import { outputTensors } from '../../shared/merge/output-tensors.js';
-import { planMerge } from '../../shared/merge/plan.js';
+import { type PlanRequest, planMerge } from '../../shared/merge/plan.js';
 import { drawsAtRandom } from '../../shared/merge/plan-program.js';
 import { runMerge } from '../../shared/merge/run-merge.js';
 import type { MergeInput, MergePlan } from '../../shared/merge/types.js';
@@ -10,6 +10,7 @@ import { parseRecipe } from '../../shared/recipe/parse-recipe.js';
 import type { Recipe } from '../../shared/recipe/recipe.js';
 import { weightsDigestOf } from '../../shared/transfer/weights-digest.js';
 import type { WorkerPool } from '../../shared/workers/pool.js';
+import { type OfflineAdapter, planAdapter, runAdapterJob } from './adapter-job.js';
 import type { OfflineMergeOptions, OfflineMergeReport } from './merge-offline.js';
 import { type OpenedModels, openModels } from './open-models.js';
 import { type OutputFiles, prepareOutputFiles, readConfig } from './output-files.js';
@@ -18,6 +19,8 @@ export interface OfflinePlan {
   readonly recipe: Recipe;
   readonly models: OpenedModels;
   readonly plan: MergePlan;
+  /** Present when the recipe asks for an adapter. */
+  readonly adapter?: OfflineAdapter | undefined;
   readonly files: OutputFiles;
   readonly warnings: readonly string[];
 }
@@ -52,13 +55,16 @@ export async function planOffline(options: OfflineMergeOptions, pool?: WorkerPoo
   const { layersFrom, vocabularyRows } = outputs;
   const files = await prepareOutputFiles(options, recipe, models, configText, { layersFrom, vocabularyRows });
   const drawn = drawsAtRandom(recipe) ? await withDigests(inputs, pool, options.signal) : inputs;
-  const plan = planMerge({ recipe, base, inputs: drawn, outputs, numHiddenLayers, shardSizeBytes: options.shardSizeBytes });
-  const warnings = [...recipe.warnings, ...models.warnings, ...files.warnings, ...plan.warnings];
-  return { recipe, models, plan, files, warnings };
+  const request: PlanRequest = { recipe, base, inputs: drawn, outputs, numHiddenLayers, shardSizeBytes: options.shardSizeBytes };
+  const adapter = recipe.output === undefined ? undefined : planAdapter(request, models, recipe.output);
+  const plan = planMerge(request);
+  const warnings = adapter?.warnings ?? [...recipe.warnings, ...models.warnings, ...files.warnings, ...plan.warnings];
+  return { recipe, models, plan, adapter, files, warnings };
 }
 
 export async function runOfflineJob(options: OfflineMergeOptions, pool: WorkerPool): Promise<OfflineMergeReport> {
-  const { recipe, models, plan, files, warnings } = await planOffline(options, pool);
+  const { recipe, models, plan, adapter, files, warnings } = await planOffline(options, pool);
+  if (adapter !== undefined) return runAdapterJob(options, adapter, models, pool);
   for (const warning of warnings) options.onWarning?.(warning);
   const outcome = await runMerge(plan, {
     outputDir: options.outDir,

@@ -3,7 +3,7 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { adapterWords } from '../../shared/formats/adapter.js';
 import type { FoundEngine } from '../../shared/linalg/linear-algebra.js';
-import { renderModelCard } from '../../shared/merge/model-card.js';
+import { type ModelCard, renderModelCard } from '../../shared/merge/model-card.js';
 import { type ConfigChanges, withChanges } from '../../shared/merge/model-config.js';
 import type { MergePlan } from '../../shared/merge/types.js';
 import type { Parameters, Recipe } from '../../shared/recipe/recipe.js';
@@ -34,14 +34,10 @@ function weightText(recipe: Recipe, parameters: Parameters | undefined): string 
     .join('; ');
 }
 
-function cardFor(
-  options: OfflineMergeOptions,
-  recipe: Recipe,
-  plan: MergePlan,
-  models: OpenedModels,
-  warnings: readonly string[],
-  engine: FoundEngine | undefined,
-): string {
+/** What is known when the weights are written. */
+export type CardFacts = Pick<ModelCard, 'dtype' | 'warnings' | 'engine' | 'adapter'>;
+
+export function mergeCard(options: OfflineMergeOptions, recipe: Recipe, models: OpenedModels, facts: CardFacts): string {
   return renderModelCard({
     title: basename(resolve(options.outDir)),
     recipe,
@@ -56,11 +52,9 @@ function cardFor(
         weight: weightText(recipe, input.parameters),
       };
     }),
-    dtype: plan.dtype,
     version: options.version,
     nodeVersion: process.versions.node,
-    warnings,
-    engine,
+    ...facts,
   });
 }
 
@@ -96,7 +90,8 @@ export async function prepareOutputFiles(
         else await copyFile(path, join(folder, name));
       }
       for (const [name, text] of texts) await writeFile(join(folder, name), text);
-      if (options.writeModelCard ?? true) await writeFile(join(folder, 'README.md'), cardFor(options, recipe, plan, models, all, engine));
+      if (options.writeModelCard ?? true)
+        await writeFile(join(folder, 'README.md'), mergeCard(options, recipe, models, { dtype: plan.dtype, warnings: all, engine }));
     },
   };
 }

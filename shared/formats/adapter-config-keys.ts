@@ -3,12 +3,23 @@ import type { JsonValue } from './json-value.js';
 
 /** Of training, loading or bookkeeping: whatever they say, the difference to the base is scale x B x A. */
 export const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
-  ...['auto_mapping', 'inference_mode', 'lora_dropout', 'merge_weights', 'peft_version', 'revision', 'runtime_config', 'task_type'],
+  'auto_mapping',
+  'inference_mode',
+  'lora_dropout',
+  'merge_weights',
+  'peft_version',
+  'revision',
+  'runtime_config',
+  'task_type',
   // How A and B began; where the base was changed for it, init_lora_weights says so.
-  ...['corda_config', 'eva_config', 'loftq_config', 'lora_ga_config'],
+  'corda_config',
+  'eva_config',
+  'loftq_config',
+  'lora_ga_config',
   // Read only beside a key that is refused.
-  ...['megatron_core', 'qalora_group_size'],
-  // Adapters of tied modules are in the file under both names, or the base has but one of them.
+  'megatron_core',
+  'qalora_group_size',
+  // Modules that are tied are in the file under each of their names.
   'ensure_weight_tying',
 ]);
 

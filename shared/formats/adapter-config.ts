@@ -8,8 +8,8 @@ import { REFUSED_KEYS, refusalOfInit, WITHOUT_EFFECT } from './adapter-config-ke
 import { type JsonValue, parseJsonValue } from './json-value.js';
 import { quoteForMessage, StrictJsonError } from './strict-json.js';
 
-/** Configurations have some kilobytes; those with a rank for each of thousands of modules, hundreds. */
-export const MAX_ADAPTER_CONFIG_BYTES = 1024 * 1024;
+/** Configurations have some kilobytes; those with a rank for each of tens of thousands of experts, megabytes. */
+export const MAX_ADAPTER_CONFIG_BYTES = 16 * 1024 * 1024;
 
 /** Ranks and matrices of ranks go through 32-bit arithmetic of places. */
 const MAX_RANK = 65_536;
@@ -140,8 +140,20 @@ function refuseWhatChangesMore(entries: ReadonlyMap<string, JsonValue>, known: R
 }
 
 const KNOWN = new Set([
-  ...['peft_type', 'r', 'lora_alpha', 'use_rslora', 'rank_pattern', 'alpha_pattern', 'fan_in_fan_out', 'bias', 'modules_to_save'],
-  ...['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'base_model_name_or_path'],
+  'peft_type',
+  'r',
+  'lora_alpha',
+  'use_rslora',
+  'rank_pattern',
+  'alpha_pattern',
+  'fan_in_fan_out',
+  'bias',
+  'modules_to_save',
+  'target_modules',
+  'exclude_modules',
+  'layers_to_transform',
+  'layers_pattern',
+  'base_model_name_or_path',
 ]);
 
 /** @throws ADAPTER_INVALID when it cannot be read, ADAPTER_UNSUPPORTED when it asks for more than products of two matrices */

@@ -79,9 +79,14 @@ function sortKeys({ tensors, where }: AdapterContent): Sorted {
   return { factors, full };
 }
 
-/** The weight that a module's factors belong to; the input projections of attention in torch are one parameter. */
-function weightOf(module: string, { tensors }: AdapterBase): string | undefined {
-  return [`${module}.weight`, `${module}.in_proj_weight`].find((name) => tensors.has(name));
+/** The weight that a module's factors belong to. */
+function weightOf(module: string, base: AdapterBase, where: string): string {
+  if (base.tensors.has(`${module}.weight`)) return `${module}.weight`;
+  if (!base.tensors.has(`${module}.in_proj_weight`)) return refuseAbsent(where, `${module}.weight`, base);
+  return refuseAdapter('ADAPTER_UNSUPPORTED', where, `${module} is torch's MultiheadAttention`, {
+    expected: 'projections that are modules of their own',
+    fix: 'Versions of PEFT add the product of its output projection once or twice: merge the adapter with the version that trained it.',
+  });
 }
 
 function refuseAbsent(where: string, name: string, base: AdapterBase): never {
@@ -96,21 +101,18 @@ function refuseAbsent(where: string, name: string, base: AdapterBase): never {
 function productsOf(content: AdapterContent, base: AdapterBase, factors: Sorted['factors']): Map<string, AdapterPart> {
   const { config, tensors, where } = content;
   const pairs = [...factors.values()].map(({ module, embedding, A, B }) => {
-    const name = weightOf(module, base) ?? refuseAbsent(where, `${module}.weight`, base);
+    const name = weightOf(module, base, where);
     if (A === undefined || B === undefined)
       return refuseAdapter('ADAPTER_INVALID', where, `${module} has but one factor`, {
         expected: 'lora_A and lora_B',
         got: A ?? B ?? '',
         fix: 'The file is incomplete: save the adapter again.',
       });
-    // The output projection inside of torch's attention goes with the module that holds it.
-    const holder = module.endsWith('.out_proj') ? module.slice(0, -'.out_proj'.length) : module;
-    const configured = factors.has(holder) ? holder : module;
-    return { name, module, configured, embedding, A, B };
+    return { name, module, embedding, A, B };
   });
-  const configured = pairs.map((pair) => pair.configured);
-  requireChosen(config, configured, where);
-  const scales = scalesOf(config, configured, where);
+  const modules = pairs.map(({ module }) => module);
+  requireChosen(config, modules, where);
+  const scales = scalesOf(config, modules, where);
   const orientation = {
     config: config.fanInFanOut,
     contradictedBy: undefined as string | undefined,

@@ -4,6 +4,7 @@
  */
 import { TributaryError } from '../errors/tributary-error.js';
 import type { Matrix, Reals, Spectrum } from './linear-algebra.js';
+import { squarable } from './squarable.js';
 import { eigenvalues, eigenvectors, finite, transposed } from './tensorflow-factorisations.js';
 import { gramTensor } from './tensorflow-products.js';
 import { type Placement, type Tensor, type Tensors, withTensors } from './tensorflow-tensors.js';
@@ -14,16 +15,17 @@ const SUM_ERROR = 3e-8;
 /** Singular values below this part of the largest are the ones taken again: there both ways are good to about 1e-11. */
 const SMALL = 3e-4;
 
-export function spectrum(place: Placement, a: Matrix<Reals>): Spectrum {
-  const side = a.columns <= a.rows ? 'right' : 'left';
+export function spectrum(place: Placement, matrix: Matrix<Reals>): Spectrum {
+  const side = matrix.columns <= matrix.rows ? 'right' : 'left';
+  const { a, factor } = squarable(matrix);
   const size = Math.min(a.rows, a.columns);
   let all: Float64Array | undefined;
 
   const measured = withTensors(place, (tensors) => {
-    const matrix = gramTensor(tensors, a, side);
-    const first = roots(tensors.readF64(eigenvalues(tensors, matrix)), a);
-    if (isGood(first)) return { values: first, gram: tensors.readF64(matrix) };
-    const { vectors } = eigenvectors(tensors, matrix);
+    const gram = gramTensor(tensors, a, side);
+    const first = roots(tensors.readF64(eigenvalues(tensors, gram)), a);
+    if (isGood(first)) return { values: first, gram: tensors.readF64(gram) };
+    const { vectors } = eigenvectors(tensors, gram);
     all = tensors.readF64(transposed(tensors, vectors));
     const large = first.filter((value) => value >= SMALL * (first[0] as number));
     const small = smallValues(tensors, a, side, vectors, size - large.length);
@@ -31,13 +33,13 @@ export function spectrum(place: Placement, a: Matrix<Reals>): Spectrum {
   });
 
   return {
-    values: measured.values,
+    values: factor === 1 ? measured.values : measured.values.map((value) => value / factor),
     side,
     vectors(count) {
       if (!(count >= 0 && count <= size)) throw new TributaryError('INTERNAL', { what: `${count} singular vectors of ${size}` });
       all ??= withTensors(place, (tensors) => {
-        const matrix = tensors.upload({ rows: size, columns: size, data: measured.gram as Float64Array });
-        return tensors.readF64(transposed(tensors, eigenvectors(tensors, matrix).vectors));
+        const gram = tensors.upload({ rows: size, columns: size, data: measured.gram as Float64Array });
+        return tensors.readF64(transposed(tensors, eigenvectors(tensors, gram).vectors));
       });
       const data = new Float64Array(count * size);
       for (let index = 0; index < count; index += 1) {

@@ -10,17 +10,18 @@ export interface CompiledMatrices {
   readonly tasks: readonly MatrixTask[];
 }
 
-function stored(builder: SourceTableBuilder, tensor: StoredTensor): StoredMatrix {
+export function storedMatrix(builder: SourceTableBuilder, tensor: StoredTensor): StoredMatrix {
   return { source: builder.addTensor(tensor), dtype: isMergeDType(tensor.dtype) ? DTYPE_CODE[tensor.dtype] : -1 };
 }
 
-function productOf(builder: SourceTableBuilder, { product, shape }: StoredTensor): StoredProduct | undefined {
+/** Undefined of a tensor that is no product. */
+export function storedProduct(builder: SourceTableBuilder, { product, shape }: StoredTensor): StoredProduct | undefined {
   if (product === undefined) return undefined;
   const { left, right, rank, scale, transposed } = product;
   const [first = 0, ...rest] = shape;
   const behind = rest.reduce((count, size) => count * size, 1);
   const [rows, columns] = transposed ? [behind, first] : [first, behind];
-  return { left: stored(builder, left), right: stored(builder, right), rows, columns, rank, scale, transposed };
+  return { left: storedMatrix(builder, left), right: storedMatrix(builder, right), rows, columns, rank, scale, transposed };
 }
 
 /** @param pathOf where a scratch path of the plan lies */
@@ -29,10 +30,10 @@ export function compileMatrices(derivations: readonly Derivation[], pathOf: (pat
   const tasks = derivations.map((derivation): MatrixTask => {
     const { rows, columns, combine, base } = derivation;
     const inputs = derivation.inputs.map(({ tensor, difference, eta, weight }): MatrixInput => {
-      const product = eta === undefined ? undefined : productOf(builder, tensor);
-      return { ...stored(builder, tensor), difference, eta, weight, product };
+      const product = eta === undefined ? undefined : storedProduct(builder, tensor);
+      return { ...storedMatrix(builder, tensor), difference, eta, weight, product };
     });
-    const taken = base === undefined ? undefined : stored(builder, base);
+    const taken = base === undefined ? undefined : storedMatrix(builder, base);
     return { rows, columns, combine, inputs, base: taken, path: pathOf(scratchPathOf(derivation)) };
   });
   return { sources: builder.build(), tasks };

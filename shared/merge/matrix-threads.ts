@@ -15,6 +15,8 @@ export interface MatrixThreads {
 
 interface Thread {
   readonly worker: Worker;
+  /** Settled when the engine is loaded, or does not load. */
+  readonly started: Promise<unknown>;
   ask(request: MatrixRequest): Promise<MatrixDone>;
 }
 
@@ -50,6 +52,7 @@ function startThread(start: MatrixStart): Thread {
   started.catch(() => undefined);
   return {
     worker,
+    started,
     async ask(request) {
       await started;
       return post(request);
@@ -108,6 +111,8 @@ export function createMatrixThreads(threads: number, start: MatrixStart): Matrix
     },
     async close() {
       closed = true;
+      // A thread that ends in the middle of loading a library takes the process with it.
+      await Promise.allSettled(all.map(({ started }) => started));
       await Promise.all(all.map(({ worker }) => worker.terminate()));
     },
   };

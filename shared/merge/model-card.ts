@@ -29,6 +29,8 @@ export interface ModelCard {
   readonly warnings: readonly string[];
   /** What worked on whole matrices, where the rule has such steps. */
   readonly engine?: FoundEngine | undefined;
+  /** Present when it is a LoRA adapter: further lines of the table. */
+  readonly adapter?: readonly (readonly [string, string])[] | undefined;
   /** Further lines of the lineage table, such as round and model version: label and value. */
   readonly lineage?: readonly (readonly [string, string])[] | undefined;
 }
@@ -46,7 +48,7 @@ const ARITHMETIC: Readonly<Record<Recipe['numerics'], string>> = {
 };
 
 /** Plain words stay as they are; everything else is quoted, which JSON and YAML do alike. */
-function yamlText(text: string): string {
+export function yamlText(text: string): string {
   return /^[A-Za-z][\w./-]*$/.test(text) ? text : JSON.stringify(text);
 }
 
@@ -57,7 +59,7 @@ function cell(text: string): string {
     .replaceAll(/[\r\n]+/g, ' ');
 }
 
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+export function cardTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`;
   return [line(header), `|${header.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
 }
@@ -79,7 +81,7 @@ function modelTable(models: readonly CardModel[]): string {
     ['SHA-256', (model) => model.digest],
   ];
   const used = columns.filter(([, read]) => models.some((model) => read(model) !== undefined));
-  return table(
+  return cardTable(
     used.map(([name]) => name),
     models.map((model) => used.map(([, read]) => read(model) ?? '')),
   );
@@ -91,13 +93,14 @@ export const engineText = ({ choice, library, device }: FoundEngine): string => 
 export function renderModelCard(card: ModelCard): string {
   const { recipe, base } = card;
   const { description: rule } = recipe;
-  const names = [...(base === undefined ? [] : [base.name]), ...card.models.map((model) => model.name)];
+  const names = [...(base === undefined ? [] : [base.name]), ...(card.adapter === undefined ? card.models.map((model) => model.name) : [])];
   const front = [
     '---',
     'base_model:',
     ...[...new Set(names)].map((name) => `- ${yamlText(name)}`),
-    'library_name: transformers',
+    `library_name: ${card.adapter === undefined ? 'transformers' : 'peft'}`,
     'tags:',
+    ...(card.adapter === undefined ? [] : ['- lora']),
     '- merge',
     '- tributary',
     `- ${yamlText(rule.name)}`,
@@ -113,6 +116,7 @@ export function renderModelCard(card: ModelCard): string {
       ? []
       : ([['Base', base.digest === undefined ? base.name : `${base.name} (${base.digest})`]] as [string, string][])),
     ['Stored as', card.dtype === undefined ? 'several dtypes, tensor by tensor' : torchDtypeName(card.dtype)],
+    ...(card.adapter ?? []).map(([label, value]): [string, string] => [label, value]),
     ['Arithmetic', ARITHMETIC[recipe.numerics]],
     ...(card.engine === undefined ? [] : [['Linear algebra', engineText(card.engine)] as [string, string]]),
     ...(recipe.rule.transforms.some((step) => step === 'drop' || step === 'della') ? [['Seed', `${recipe.seed}`] as [string, string]] : []),
@@ -124,7 +128,7 @@ export function renderModelCard(card: ModelCard): string {
     `# ${card.title.replaceAll(/[\r\n]+/g, ' ')}`,
     `Merged from ${card.models.length} model${card.models.length === 1 ? '' : 's'} with Tributary.`,
     '## Merge',
-    table(['', ''], facts),
+    cardTable(['', ''], facts),
     '## Models',
     modelTable(card.models),
     ...(card.warnings.length === 0 ? [] : ['## Warnings', card.warnings.map((warning) => `- ${warning}`).join('\n')]),

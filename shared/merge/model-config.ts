@@ -28,6 +28,22 @@ export function numHiddenLayersOf(configText: string): number | undefined {
   return undefined;
 }
 
+/** What an adapter of such a model has to know. @param configText undefined: nothing is known */
+export function adapterTraitsOf(configText: string | undefined): {
+  readonly modelType: string | undefined;
+  readonly taskType: string | undefined;
+} {
+  const config = configText === undefined ? undefined : parse(configText);
+  const architectures = config?.['architectures'];
+  const [architecture] = Array.isArray(architectures) ? (architectures as readonly unknown[]) : [];
+  const name = typeof architecture === 'string' ? architecture : '';
+  const modelType = config?.['model_type'];
+  return {
+    modelType: typeof modelType === 'string' ? modelType : undefined,
+    taskType: /(?:ForCausalLM|GPT2LMHeadModel)$/.test(name) ? 'CAUSAL_LM' : undefined,
+  };
+}
+
 function setDtype(config: JsonObject, name: string): boolean {
   let changed = false;
   for (const key of ['torch_dtype', 'dtype']) {

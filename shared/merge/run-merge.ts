@@ -71,7 +71,7 @@ const JOURNAL_INTERVAL_MS = 250;
 const DURABLE_JOURNAL_INTERVAL_MS = 2_000;
 const PROGRESS_INTERVAL_MS = 100;
 
-const PORTABLE: FoundEngine = {
+export const PORTABLE: FoundEngine = {
   choice: { engine: 'portable' },
   device: 'cpu',
   library: 'WebAssembly',

@@ -27,9 +27,11 @@ function stepText(rule: RuleDescription, name: string, parameters: readonly Rule
 }
 
 function combineText(rule: RuleDescription): string {
-  const { combine, of } = rule.composition;
+  const { combine, of, weighting } = rule.composition;
   const { parameters } = COMBINES[combine];
-  const normalize = rule.parameters.find((parameter) => parameter.name === 'normalize')?.default;
+  // Shares of samples are a mean already.
+  const fixed = weighting === 'samples' ? undefined : rule.fixed.get('normalize');
+  const normalize = fixed ?? rule.parameters.find((parameter) => parameter.name === 'normalize')?.default;
   const ofText = of === COMBINES[combine].of[0] ? [] : [`of: ${of}`];
   if (combine === 'sum') return stepText(rule, normalize === 1 ? 'mean' : 'sum', [], ofText);
   const normalizeText = normalize === 1 ? ['normalize: true'] : [];

@@ -4,7 +4,6 @@
  * Factors are F16 where that does no harm, and F32 elsewhere. No harm is: the product moves by at most MAX_ROUNDING of its norm, and, where the base has
  * all digits of F32, by at most MAX_SHARE_OF_CUT of what the truncation itself takes away.
  */
-import { closeSync, openSync, writeSync } from 'node:fs';
 import { DTYPE_BYTES, type MergeDType } from '../formats/tensor.js';
 import { DTYPE_CODE, type Kernels } from '../kernels/kernels.js';
 import type { LinearAlgebra, Matrix } from '../linalg/linear-algebra.js';
@@ -16,7 +15,7 @@ import { createMatrixLoader } from './load-matrix.js';
 import type { CompressedMatrix, CompressTask } from './matrix-job.js';
 import { createSourceReader } from './source-reader.js';
 import type { SourceTable } from './source-table.js';
-import { createMatrixStorer, type MatrixStorer } from './store-matrix.js';
+import { createMatrixStorer, type MatrixStorer, writeParts } from './store-matrix.js';
 
 const MAX_ROUNDING = 1e-3;
 const MAX_SHARE_OF_CUT = 0.01;
@@ -60,21 +59,6 @@ function encodeWhole(storer: MatrixStorer, base: Matrix, difference: Matrix, dty
   return { dtype, bytes: [bytes], roundingNorm: Math.sqrt(squared) };
 }
 
-function writeBytes(path: string, parts: readonly Uint8Array[]): void {
-  const file = openSync(path, 'w');
-  try {
-    let end = 0;
-    for (const part of parts)
-      for (let done = 0; done < part.length; ) {
-        const written = writeSync(file, part, done, part.length - done, end);
-        done += written;
-        end += written;
-      }
-  } finally {
-    closeSync(file);
-  }
-}
-
 /** @throws NotFiniteError (input 0: the fine-tuned weights), LINALG_FAILED, system errors as they are */
 export function compressMatrix(la: LinearAlgebra, kernels: Kernels, sources: SourceTable, task: CompressTask): CompressedMatrix {
   const { rows, columns, tuned, base, eta, path } = task;
@@ -94,14 +78,14 @@ export function compressMatrix(la: LinearAlgebra, kernels: Kernels, sources: Sou
     const cutNorm = factors.error * norm;
     const small = encodeFactors(storer, factors, { kept: keptNorm, cut: cutNorm }, baseDType);
     if (small !== undefined) {
-      writeBytes(path, small.bytes);
+      writeParts(path, small.bytes);
       return { kind: 'factors', rank, dtype: small.dtype, norm, keptNorm, cutNorm, roundingNorm: small.roundingNorm };
     }
     const difference = la.gemm(factors.left, factors.right);
     const whole = encodeWhole(storer, loader.load(-1, base, rows, columns), difference, baseDType);
     // A sum beyond the dtype.
     if (!Number.isFinite(whole.roundingNorm)) return { kind: 'whole', rank, norm, keptNorm, cutNorm, roundingNorm: cutNorm };
-    writeBytes(path, whole.bytes);
+    writeParts(path, whole.bytes);
     return { kind: 'rounded', rank, norm, keptNorm, cutNorm, roundingNorm: whole.roundingNorm };
   } finally {
     reader.close();

@@ -4,6 +4,7 @@ import type { MergeDType } from '../formats/tensor.js';
 import type { WasmModule } from '../kernels/web-assembly.js';
 import type { EngineChoice } from '../linalg/linear-algebra.js';
 import type { MatrixCombine } from '../merge/derive.js';
+import type { FactorSize } from '../spectral/factors.js';
 import type { SourceTable } from './source-table.js';
 
 export interface StoredMatrix {
@@ -72,6 +73,40 @@ export interface CompressedMatrix {
   readonly roundingNorm: number;
 }
 
+/** One term of a sum of products. */
+export interface ProductTerm {
+  /** For findings. */
+  readonly input: number;
+  readonly product: StoredProduct;
+  readonly weight: number;
+  /** Percent that STAR keeps of the product first; undefined: the product as it is. */
+  readonly eta?: number | undefined;
+}
+
+/** Two factors of a matrix, as an adapter holds them: it is B A, or (B A)^T where `turned`. */
+export interface FactorTask {
+  /** Of the matrix. */
+  readonly rows: number;
+  readonly columns: number;
+  /** What is factored: a sum of products, or a matrix less its base. */
+  readonly of:
+    | { readonly kind: 'products'; readonly terms: readonly ProductTerm[] }
+    | { readonly kind: 'matrix'; readonly matrix: StoredMatrix; readonly base?: StoredMatrix | undefined };
+  readonly size: FactorSize;
+  readonly dtype: MergeDType;
+  readonly turned: boolean;
+  /** The file to write: A, then B. */
+  readonly path: string;
+}
+
+export interface FactoredMatrix {
+  /** 0: the matrix is zero, and no file was written. */
+  readonly rank: number;
+  /** Frobenius norm of the matrix, and of what its factors as they are stored are off by; infinite where a factor is beyond the dtype. */
+  readonly norm: number;
+  readonly residualNorm: number;
+}
+
 export interface MatrixStart {
   readonly engine: EngineChoice;
   readonly kernels: WasmModule;
@@ -80,7 +115,8 @@ export interface MatrixStart {
 export type MatrixRequest =
   | ({ readonly kind: 'start' } & MatrixStart)
   | { readonly kind: 'task'; readonly task: MatrixTask; readonly sources: SourceTable }
-  | { readonly kind: 'compress'; readonly task: CompressTask; readonly sources: SourceTable };
+  | { readonly kind: 'compress'; readonly task: CompressTask; readonly sources: SourceTable }
+  | { readonly kind: 'factor'; readonly task: FactorTask; readonly sources: SourceTable };
 
 /** Where a number is not finite: number of the input (-1: the base), of the element, and what is there. */
 export interface NotFinite {
@@ -94,6 +130,8 @@ export interface MatrixDone {
   readonly notFinite?: NotFinite | undefined;
   /** Of `compress`. */
   readonly compressed?: CompressedMatrix | undefined;
+  /** Of `factor`. */
+  readonly factored?: FactoredMatrix | undefined;
 }
 
 export type MatrixReply = MatrixDone | { readonly kind: 'failed'; readonly error: SerializedError };

@@ -5,26 +5,34 @@ import { instantiateKernels, type Kernels } from '../kernels/kernels.js';
 import type { LinearAlgebra } from '../linalg/linear-algebra.js';
 import { loadEngine } from '../linalg/load-engine.js';
 import { compressMatrix } from './compress-matrix.js';
+import { factorMatrix } from './factor-matrix.js';
 import { NotFiniteError } from './load-matrix.js';
-import type { CompressedMatrix, MatrixReply, MatrixRequest } from './matrix-job.js';
+import type { MatrixDone, MatrixReply, MatrixRequest } from './matrix-job.js';
 import { runMatrixTask } from './matrix-tasks.js';
 
 let ready: { readonly la: LinearAlgebra; readonly kernels: Kernels } | undefined;
 
-async function perform(request: MatrixRequest): Promise<CompressedMatrix | undefined> {
+async function perform(request: MatrixRequest): Promise<MatrixDone> {
   if (request.kind === 'start') {
     ready = { la: await loadEngine(request.engine), kernels: instantiateKernels(request.kernels) };
-    return undefined;
+    return { kind: 'done' };
   }
   if (ready === undefined) throw new TributaryError('INTERNAL', { what: 'a matrix came before the engine' });
-  if (request.kind === 'compress') return compressMatrix(ready.la, ready.kernels, request.sources, request.task);
-  runMatrixTask(ready.la, ready.kernels, request.sources, request.task);
-  return undefined;
+  const { la, kernels } = ready;
+  switch (request.kind) {
+    case 'compress':
+      return { kind: 'done', compressed: compressMatrix(la, kernels, request.sources, request.task) };
+    case 'factor':
+      return { kind: 'done', factored: factorMatrix(la, kernels, request.sources, request.task) };
+    case 'task':
+      runMatrixTask(la, kernels, request.sources, request.task);
+      return { kind: 'done' };
+  }
 }
 
 async function answer(request: MatrixRequest): Promise<MatrixReply> {
   try {
-    return { kind: 'done', compressed: await perform(request) };
+    return await perform(request);
   } catch (error) {
     if (error instanceof NotFiniteError) return { kind: 'done', notFinite: error.found };
     return { kind: 'failed', error: toTributaryError(error).toJSON() };

@@ -1,4 +1,5 @@
 /** Whole matrices as bytes of a dtype, in a worker thread: rounded once, to nearest even. */
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { DTYPE_BYTES, type MergeDType } from '../formats/tensor.js';
 import { DTYPE_CODE, type Kernels } from '../kernels/kernels.js';
 
@@ -39,4 +40,20 @@ export function createMatrixStorer(kernels: Kernels): MatrixStorer {
       return { bytes, values: back };
     },
   };
+}
+
+/** Makes a file of the parts, one after the other. @throws system errors as they are */
+export function writeParts(path: string, parts: readonly Uint8Array[]): void {
+  const file = openSync(path, 'w');
+  try {
+    let end = 0;
+    for (const part of parts)
+      for (let done = 0; done < part.length; ) {
+        const written = writeSync(file, part, done, part.length - done, end);
+        done += written;
+        end += written;
+      }
+  } finally {
+    closeSync(file);
+  }
 }

@@ -6,6 +6,7 @@
  *
  * Options: --shapes 1024x1024,... --kinds noise,fine-tune --etas 40,... --engines lapack,tensorflow,portable --runs N (3; 1 where one takes
  * more than a minute) --count N (4; matrices of each shape) --checked N (1; how many of them are held against fp64) --keep
+ * --side-by-side (torch in its second way alone: on a busy machine its threads wait for one another for minutes)
  * --venv FOLDER (an environment with torch and numpy) --folder FOLDER (for matrices and outputs; the system's temporary one)
  */
 import { mkdirSync, rmSync } from 'node:fs';
@@ -50,8 +51,8 @@ function line(name: string, outcome: Outcome, times: number, distances: Distance
 function benchCase({ python, contenders, checked, libraries }: Bench, kind: string, work: Work): void {
   const { rows, columns, eta, inputs } = work;
   const outcomes = runInTurn(contenders, work);
-  const [first, second] = PEERS;
-  const peer = speedOf(outcomes.get(second)) > speedOf(outcomes.get(first)) ? second : first;
+  const speeds = PEERS.map((name) => ({ name, speed: speedOf(outcomes.get(name)) })).filter(({ speed }) => speed > 0);
+  const peer = speeds.sort((one, other) => other.speed - one.speed)[0]?.name ?? PEERS[0];
   for (const [name, outcome] of outcomes) if ('library' in outcome) libraries.set(name, outcome.library);
   const ran = [...outcomes].flatMap(([name, outcome]) => ('failed' in outcome ? [] : [name]));
   const outputs = Object.fromEntries(ran.map((name) => [name, outputsOf(work, name)]));
@@ -91,6 +92,7 @@ export function benchSpectral(args: readonly string[]): void {
       runs: { type: 'string', default: '3' },
       count: { type: 'string', default: '4' },
       checked: { type: 'string', default: '1' },
+      'side-by-side': { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
       venv: { type: 'string' },
       folder: { type: 'string' },
@@ -101,7 +103,7 @@ export function benchSpectral(args: readonly string[]): void {
   const engines = list(values.engines).map((name) => oneOf(ENGINES, 'engine', name));
   const runs = Number(values.runs);
   const python = installTorch(values.venv);
-  const contenders = [...engines.map(engineContender), ...torchContenders(python)];
+  const contenders = [...engines.map(engineContender), ...torchContenders(python).slice(values['side-by-side'] ? 1 : 0)];
   const bench: Bench = { python, contenders, checked: Number(values.checked), libraries: new Map() };
   const folder = join(values.folder === undefined ? tmpdir() : resolve(values.folder), 'tributary-bench-spectral');
   mkdirSync(folder, { recursive: true });

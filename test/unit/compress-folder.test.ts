@@ -257,7 +257,7 @@ describe('the same contribution', () => {
     const stop = new AbortController();
     const reason = new Error('enough');
     await expect(compress(models, 45, { signal: stop.signal, onMatrices: () => stop.abort(reason) })).rejects.toThrow(
-      /enough|interrupted/i,
+      /stopped before the end/,
     );
   });
 });

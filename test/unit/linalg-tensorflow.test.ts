@@ -51,6 +51,15 @@ describeNative('tensorflow', NO_TENSORFLOW, () => {
       expect(spectrum.vectors(180).data.every(Number.isFinite)).toBe(true);
     });
 
+    it.each([1e-300, 1e-170, 1e160, 1e300])('takes fp64 numbers of %d, which cannot be squared', (size) => {
+      const a = gaussianMatrix(20, 12, 7);
+      const scaled = { ...a, data: a.data.map((value) => value * size) };
+      const values = engine.spectrum(scaled).values.map((value) => value / size);
+      const expected = engine.singularValues(a);
+      expect(largest(values.map((value, index) => value - (expected[index] as number)))).toBeLessThan(1e-7);
+      expect(largest(engine.singularValues(scaled).map((value, index) => value / size - (expected[index] as number)))).toBeLessThan(1e-12);
+    });
+
     it('takes what is too large for one piece in blocks', () => {
       const length = 2 ** 22 + 5;
       const data = Float32Array.from({ length: 8 * length }, (_, index) => (index % 7) - 3);
