@@ -11,7 +11,7 @@ export interface RoundRecipe {
   readonly base: string | undefined;
 }
 
-/** @throws what parseRecipe throws, and RECIPE_INVALID for what makes sense only offline */
+/** @throws what parseRecipe throws, and RECIPE_INVALID and RECIPE_UNSUPPORTED for what makes sense only offline */
 export function parseRoundRecipe(text: string): RoundRecipe {
   const recipe = parseRecipe(text, { fileName: 'recipe' });
   if (recipe.models.length > 0 || recipe.slices.length > 0 || recipe.modules.length > 0) {
@@ -19,6 +19,15 @@ export function parseRoundRecipe(text: string): RoundRecipe {
       what: 'models:, slices: and modules: are for offline merges; in a round every accepted contribution takes part',
       where: recipe.fileName,
       fix: 'Remove them, and give weights under contributors: {NAME: {parameters: {weight: 2}}} if they differ.',
+    });
+  }
+  if (recipe.output !== undefined) {
+    throw new TributaryError('RECIPE_UNSUPPORTED', {
+      what: 'A round publishes whole models, not adapters',
+      where: `${recipe.fileName}: output`,
+      expected: 'model, or nothing',
+      got: 'adapter',
+      fix: 'Remove it; `tributary extract-lora` makes an adapter of a pulled model.',
     });
   }
   if (recipe.chatTemplate !== undefined || (recipe.tokenizer !== undefined && recipe.tokenizer !== 'base')) {

@@ -18,7 +18,7 @@ import { DEMO_PLAN, type DemoRecipe, taskArithmeticRecipe } from '../../client/t
 import type { Evaluation } from '../../client/train/tasks.js';
 
 const ETAS = [100, 60, 40, 20] as const;
-const LAMBDAS = [0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4] as const;
+const LAMBDAS = [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4] as const;
 
 interface Team extends Trained {
   readonly base: string;

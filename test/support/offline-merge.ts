@@ -54,10 +54,10 @@ export function writeCase(root: string, one: OfflineCase): WrittenCase {
 export interface MergedFolder {
   readonly fileBytes: Buffer;
   readonly warnings: readonly string[];
-  names(): string[];
-  dtype(tensor: string): MergeDType;
-  bits(tensor: string): number[];
-  values(tensor: string): number[];
+  readonly names: () => string[];
+  readonly dtype: (tensor: string) => MergeDType;
+  readonly bits: (tensor: string) => number[];
+  readonly values: (tensor: string) => number[];
 }
 
 async function readFolder(folder: string, warnings: readonly string[]): Promise<MergedFolder> {

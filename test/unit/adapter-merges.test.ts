@@ -228,6 +228,13 @@ describe('a model with an adapter on it', () => {
     expect(Object.keys(SHAPES).map((name) => got.dtype(name))).toEqual(Object.keys(SHAPES).map(() => 'BF16'));
   });
 
+  it.each(['task_arithmetic', 'ties'])('has the same bytes for every size of tiles: %s', async (method) => {
+    const recipe = `merge_method: ${method}\nbase_model: ${JSON.stringify(basePath)}\nmodels: ${models(paths)}`;
+    const sizes = [8, 40, 4096];
+    const [first, ...others] = await Promise.all(sizes.map((tileElements) => mergeFolders(folder, recipe, { tileElements })));
+    for (const other of others) expect(first?.fileBytes.equals(other.fileBytes)).toBe(true);
+  });
+
   it('can be the base', async () => {
     const recipe = (first: string, second: string): string =>
       `merge_method: task_arithmetic\nbase_model: ${JSON.stringify(first)}\nmodels: ${models([second])}`;

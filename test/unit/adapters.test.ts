@@ -7,6 +7,9 @@ import { planOffline } from '../../client/merge/offline-job.js';
 import { expandAdapter, openAdapter } from '../../shared/formats/adapter.js';
 import { openCheckpoint } from '../../shared/formats/checkpoint.js';
 import type { MergeDType } from '../../shared/formats/tensor.js';
+import { compilePart, layOutTiles } from '../../shared/merge/compile-job.js';
+import { compileMatrices } from '../../shared/merge/compile-matrices.js';
+import { planDigest } from '../../shared/merge/journal.js';
 import { adapted, type TestAdapter, type TestFactors, writeAdapter, writeAdapterFiles } from '../support/adapters.js';
 import { expectError } from '../support/expect-error.js';
 import { type Model, toTensors, type Values } from '../support/merge-fixture.js';
@@ -241,6 +244,24 @@ describe('a recipe with adapters', () => {
     }
     const whole = toTensors(base).reduce((sum, { bytes }) => sum + bytes.length, 0);
     expect(plan.totals.readBytes).toBe(whole + 2 * (6 + 4) * 2 * 4);
+  });
+
+  it('is another merge when the scale, the rank or a factor is another', async () => {
+    const digest = async (path: string): Promise<string> => {
+      const recipeText = `merge_method: task_arithmetic\nbase_model: ${basePath}\n${models(path)}`;
+      const { plan } = await planOffline({ recipeText, recipePath: 'recipe.yml', outDir: join(root, 'no'), version: 'test' });
+      const compiled = compilePart(plan.tensors, 0, layOutTiles(plan.tensors, 4096));
+      return planDigest(plan, compiled, { ...compileMatrices([], (one) => one), engine: '' }, 'the same');
+    };
+    const path = write({});
+    const before = await digest(path);
+    expect(await digest(path)).toBe(before);
+    const config = join(path, 'adapter_config.json');
+    const text = readFileSync(config, 'utf8');
+    writeFileSync(config, text.replace('"lora_alpha":4', '"lora_alpha":5'));
+    expect(await digest(path)).not.toBe(before);
+    writeFileSync(config, text);
+    expect(await digest(path)).toBe(before);
   });
 
   it('takes the tokenizer of an adapter that has one', async () => {
