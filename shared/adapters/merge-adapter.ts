@@ -85,18 +85,16 @@ async function makeVector(
   await rm(folder, { recursive: true, force: true });
   const { pool, threads, signal, findEngine, tileElements, journalIntervalMs, progressIntervalMs, onProgress } = options;
   const { warnings } = await runMerge(plan, {
-    ...{
-      outputDir: folder,
-      durable: false,
-      pool,
-      threads,
-      signal,
-      findEngine,
-      tileElements,
-      journalIntervalMs,
-      progressIntervalMs,
-      onProgress,
-    },
+    outputDir: folder,
+    durable: false,
+    pool,
+    threads,
+    signal,
+    findEngine,
+    tileElements,
+    journalIntervalMs,
+    progressIntervalMs,
+    onProgress,
   });
   const { path, tensors } = await readSafetensorsFile(join(folder, shard.fileName));
   const stored = new Map(
@@ -142,7 +140,12 @@ export async function runAdapterMerge(request: VectorRequest, vector: MergeVecto
       store: async (names) => (await makeVector(vector, names, join(rootDir, 'more'), { ...dense, withCopies: false })).sources,
     };
     const built = await buildAdapter(wanted, {
-      ...{ workDir, outputDir, pool, threads, engine, signal },
+      workDir,
+      outputDir,
+      pool,
+      threads,
+      engine,
+      signal,
       onProgress: (done, total) =>
         onProgress?.({ doneBytes: (totalBytes * done) / total, totalBytes, resumedBytes: 0, matrices: { done, total } }),
     });
