@@ -1,31 +1,24 @@
 /** `tributary extract-lora`: a LoRA adapter that makes a fine-tuned model of its base, or nearly, from the two. One matrix at a time. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AdapterRequest } from '../../shared/adapters/adapter-request.js';
 import { type BuiltAdapter, buildAdapter } from '../../shared/adapters/build-adapter.js';
-import { isEmbedding, type SlotHint } from '../../shared/adapters/factor-slots.js';
+import { isEmbedding } from '../../shared/adapters/factor-slots.js';
 import { stageAdapter } from '../../shared/adapters/staged-adapter.js';
 import type { VectorSource } from '../../shared/adapters/vector-source.js';
 import { modulesNamed, modulesOf } from '../../shared/adapters/whole-modules.js';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
-import { type Checkpoint, openCheckpoint } from '../../shared/formats/checkpoint.js';
-import { isMergeDType, type MergeDType, type StoredTensor, type TensorMap } from '../../shared/formats/tensor.js';
+import type { MergeDType, TensorMap } from '../../shared/formats/tensor.js';
 import type { FoundEngine } from '../../shared/linalg/linear-algebra.js';
-import { alignModels } from '../../shared/merge/align-models.js';
-import { hashSegments } from '../../shared/merge/hash-segments.js';
-import { named } from '../../shared/merge/merge-part.js';
 import { engineText } from '../../shared/merge/model-card.js';
-import { adapterTraitsOf } from '../../shared/merge/model-config.js';
 import type { MergeProgress } from '../../shared/merge/run-merge.js';
-import { isUnchanged } from '../../shared/merge/unchanged.js';
 import type { FactorSize } from '../../shared/spectral/factors.js';
 import { startPool } from '../../shared/workers/pool.js';
 import { type AdapterReport, adapterLines, reportAdapter } from './adapter-report.js';
 import { extractCard } from './extract-card.js';
+import { type FineTune, type FineTunePaths, openFineTune } from './fine-tune.js';
 
-export interface ExtractOptions {
-  readonly tunedDir: string;
-  readonly baseDir: string;
+export interface ExtractOptions extends FineTunePaths {
   readonly outDir: string;
   readonly size: FactorSize;
   /** Of the factors. */
@@ -38,12 +31,10 @@ export interface ExtractOptions {
   readonly modulesToSave: readonly string[];
   /** What changes and has no factors may be lost; else it is refused. */
   readonly leaveRest: boolean;
-  /** Weights lie as (in, out); undefined: as the base's configuration tells. */
-  readonly fanInFanOut?: boolean | undefined;
+  /** All matrices lie as (in, out); undefined: as the base's configuration tells. */
+  readonly fanInFanOut?: true | undefined;
   readonly force: boolean;
-  readonly threads: number;
   readonly findEngine: () => Promise<FoundEngine>;
-  readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: MergeProgress) => void) | undefined;
   /** For the model card. */
   readonly version: string;
@@ -56,50 +47,6 @@ export interface ExtractReport extends AdapterReport {
   readonly writeBytes: number;
   readonly engine: string;
   readonly warnings: readonly string[];
-}
-
-/** Models of transformers with layers of the kind Conv1D, whose weights lie as (in, out), and the names of these. */
-const CONV1D_MODELS: ReadonlySet<string> = new Set(['gpt2', 'openai-gpt', 'imagegpt', 'decision_transformer']);
-const CONV1D = /\.(?:c_attn|q_attn|c_proj|c_fc)\.weight$/;
-
-const configOf = async ({ sidecars }: Checkpoint): Promise<string | undefined> => {
-  const config = sidecars.find(({ name }) => name === 'config.json');
-  return config === undefined ? undefined : readFile(config.path, 'utf8');
-};
-
-/** The fine-tuned tensors in the base's names. @throws TENSOR_*, SHAPE_MISMATCH, DTYPE_MISMATCH, UNSUPPORTED_DTYPE */
-function align(
-  { tunedDir, baseDir }: ExtractOptions,
-  tuned: Checkpoint,
-  base: Checkpoint,
-): { tensors: TensorMap; warnings: readonly string[] } {
-  const model = { name: tunedDir, kind: 'full', tensors: named(tuned.tensors) } as const;
-  const reference = { name: baseDir, kind: 'full', tensors: named(base.tensors) } as const;
-  const { warnings, vocabularyRows } = alignModels([model], reference, { toBase: true, strict: false });
-  if (vocabularyRows !== undefined)
-    throw new TributaryError('SHAPE_MISMATCH', {
-      what: 'the vocabulary was enlarged, and the factors of an adapter have no place for new rows',
-      where: tunedDir,
-      expected: `${vocabularyRows} rows of embeddings, as in ${baseDir}`,
-      fix: 'Resize the embeddings of the base to those of the fine-tuned model first.',
-    });
-  return { tensors: new Map([...model.tensors].map(([name, { tensor }]) => [name, tensor])), warnings };
-}
-
-const sameBytes = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
-  a !== undefined && b !== undefined && Buffer.compare(a, b) === 0;
-
-/** Tensors without merge arithmetic that are not the base's. */
-async function differingOthers(tuned: TensorMap, base: TensorMap, { threads, signal }: ExtractOptions): Promise<string[]> {
-  const pairs = [...tuned].flatMap(([name, tensor]): [string, StoredTensor, StoredTensor][] => {
-    const from = base.get(name);
-    return from === undefined || isMergeDType(from.dtype) || isUnchanged(tensor, from) ? [] : [[name, tensor, from]];
-  });
-  const digests = await hashSegments(
-    pairs.flatMap(([, tensor, from]) => [tensor.segments, from.segments]),
-    { threads, signal },
-  );
-  return pairs.flatMap(([name], index) => (sameBytes(digests[2 * index], digests[2 * index + 1]) ? [] : [name]));
 }
 
 function modulesToSave({ modulesToSave: wanted, baseDir }: ExtractOptions, base: TensorMap): string[] {
@@ -123,51 +70,22 @@ function fixRest(names: readonly string[]): string {
   return `Keep them whole with --modules-to-save ${[...ends].slice(0, 12).join(',')}, or lose their changes with --leave-rest.${embeddings}`;
 }
 
-/** Which matrices lie as (in, out). */
-function orientation(
-  options: ExtractOptions,
-  base: TensorMap,
-  modelType: string | undefined,
-): Pick<AdapterRequest, 'hints' | 'fanInFanOut'> {
-  const { fanInFanOut } = options;
-  if (fanInFanOut !== undefined || modelType === undefined || !CONV1D_MODELS.has(modelType))
-    return { hints: new Map(), fanInFanOut: fanInFanOut ?? false };
-  const turned: SlotHint = { turned: true, embedding: false };
-  return { hints: new Map([...base.keys()].flatMap((name) => (CONV1D.test(name) ? [[name, turned] as const] : []))), fanInFanOut: false };
-}
-
-/** @throws ADAPTER_UNSUPPORTED for changes that would be lost, ADAPTER_INVALID when nothing changes, USAGE, OUTPUT_EXISTS, and as opening and aligning models; then there is no output folder */
-export async function extractLora(options: ExtractOptions): Promise<ExtractReport> {
-  const { tunedDir, baseDir, outDir, size, dtype, modules, embeddings, leaveRest, force, threads, signal } = options;
-  const [tuned, base] = [await openCheckpoint(tunedDir), await openCheckpoint(baseDir)];
-  const { tensors, warnings } = align(options, tuned, base);
-  const saved = modulesToSave(options, base.tensors);
-  const { modelType, taskType } = adapterTraitsOf(await configOf(base));
-  const others = await differingOthers(tensors, base.tensors, options);
-  if (others.length > 0 && !leaveRest)
-    throw new TributaryError('ADAPTER_UNSUPPORTED', {
-      what: 'tensors differ that are neither F32 nor F16 nor BF16',
-      where: tunedDir,
-      got: others.slice(0, 8).join(', '),
-      fix: 'Leave them as they are in the base with --leave-rest.',
-    });
-  const lost = others.map((name) => `${name} differs and stays as it is in the base: it is neither F32 nor F16 nor BF16`);
-  const vector = new Map(
-    [...tensors].flatMap(([name, tensor]): [string, VectorSource][] =>
-      isMergeDType(tensor.dtype) && !isUnchanged(tensor, base.tensors.get(name))
-        ? [[name, { kind: 'stored', model: tunedDir, tensor, difference: false }]]
-        : [],
+function requestOf(options: ExtractOptions, { base, changed, taskType, hints, mayFactor }: FineTune): AdapterRequest {
+  const { tunedDir, baseDir, modules, embeddings, leaveRest, size, dtype, fanInFanOut } = options;
+  return {
+    base: { name: baseDir, tensors: base },
+    vector: new Map(
+      [...changed].map(([name, tensor]): [string, VectorSource] => [name, { kind: 'stored', model: tunedDir, tensor, difference: false }]),
     ),
-  );
-  const request: AdapterRequest = {
-    base: { name: baseDir, tensors: base.tensors },
-    vector,
-    ...orientation(options, base.tensors, modelType),
-    mayFactor({ name, shape }) {
+    hints: fanInFanOut === true ? new Map() : hints,
+    fanInFanOut: fanInFanOut === true,
+    mayFactor(tensor) {
+      const { name, shape } = tensor;
+      if (isEmbedding(name, shape) ? !embeddings : fanInFanOut !== true && !mayFactor(tensor)) return false;
       const module = name.replace(/\.weight$/, '');
-      return (embeddings || !isEmbedding(name, shape)) && (modules.length === 0 || modules.some((pattern) => pattern.test(module)));
+      return modules.length === 0 || modules.some((pattern) => pattern.test(module));
     },
-    modulesToSave: saved,
+    modulesToSave: modulesToSave(options, base),
     rest: leaveRest ? 'leave' : 'refuse',
     size,
     dtype,
@@ -177,7 +95,28 @@ export async function extractLora(options: ExtractOptions): Promise<ExtractRepor
     fixRest,
     store: async () => new Map(),
   };
-  const totalBytes = [...vector.keys()].reduce((sum, name) => sum + (tensors.get(name)?.sizeBytes ?? 0), 0);
+}
+
+function checkOthers({ leaveRest, tunedDir }: ExtractOptions, { others }: FineTune): void {
+  if (others.length === 0 || leaveRest) return;
+  throw new TributaryError('ADAPTER_UNSUPPORTED', {
+    what: 'tensors differ that are neither F32 nor F16 nor BF16',
+    where: tunedDir,
+    got: others.slice(0, 8).join(', '),
+    fix: 'Leave them as they are in the base with --leave-rest.',
+  });
+}
+
+/**
+ * @throws ADAPTER_UNSUPPORTED for changes that would be lost, ADAPTER_INVALID when no matrix changes, USAGE, OUTPUT_EXISTS, and as openFineTune
+ * and buildAdapter; then there is no output folder
+ */
+export async function extractLora(options: ExtractOptions): Promise<ExtractReport> {
+  const { tunedDir, baseDir, outDir, dtype, force, threads, signal } = options;
+  const models = await openFineTune(options);
+  const request = requestOf(options, models);
+  checkOthers(options, models);
+  const totalBytes = [...models.changed.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const engine = await options.findEngine();
   const pool = startPool(threads);
   try {
@@ -190,13 +129,14 @@ export async function extractLora(options: ExtractOptions): Promise<ExtractRepor
       await writeFile(join(outputDir, 'README.md'), card);
       return made;
     });
+    const lost = models.others.map((name) => `${name} differs and stays as it is in the base: it is neither F32 nor F16 nor BF16`);
     return {
       outDir,
       base: baseDir,
       tuned: tunedDir,
       writeBytes: built.sizeBytes,
       engine: engineText(engine),
-      warnings: [...warnings, ...lost, ...engine.notes],
+      warnings: [...models.warnings, ...lost, ...engine.notes],
       ...reportAdapter(built, dtype),
     };
   } finally {

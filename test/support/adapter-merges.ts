@@ -7,9 +7,9 @@ import { runOfflineJob } from '../../client/merge/offline-job.js';
 import { type Adapter, openAdapter } from '../../shared/formats/adapter.js';
 import type { EngineChoice, FoundEngine } from '../../shared/linalg/linear-algebra.js';
 import type { WorkerPool } from '../../shared/workers/pool.js';
-import { type TestAdapter, writeAdapter } from './adapters.js';
+import { type TestAdapter, valuesOf, writeAdapter } from './adapters.js';
 import { fastestEngine } from './engine-choices.js';
-import { type Model, toTensors } from './merge-fixture.js';
+import { type Model, toTensors, type Values } from './merge-fixture.js';
 import { type MergedFolder, mergeFolders } from './offline-merge.js';
 import { writeCheckpoint } from './write-checkpoint.js';
 
@@ -92,17 +92,18 @@ export const applied = ({ folder, base }: AdapterCase, adapterDir: string, pool?
 export const mergedWhole = (one: AdapterCase, parts: RecipeParts, pool?: WorkerPool, engine = fastestEngine): Promise<MergedFolder> =>
   mergeFolders(one.folder, `${recipeFor(one, parts)}out_dtype: float32\n`, { pool, engine });
 
+interface Weights {
+  values(name: string): readonly number[];
+}
+
+export const weightsOf = (model: Model): Weights => ({ values: (name) => valuesOf(model[name] as Values) });
+
 /** Distance of two changes of a base over all tensors, relative to the second (Frobenius). */
-export function changesApart(
-  base: (name: string) => readonly number[],
-  names: readonly string[],
-  got: (name: string) => readonly number[],
-  wanted: (name: string) => readonly number[],
-): number {
+export function changesApart(base: Weights, names: readonly string[], got: Weights, wanted: Weights): number {
   let apart = 0;
   let all = 0;
   for (const name of names) {
-    const [from, one, other] = [base(name), got(name), wanted(name)];
+    const [from, one, other] = [base.values(name), got.values(name), wanted.values(name)];
     other.forEach((value, index) => {
       apart += ((one[index] ?? Number.NaN) - value) ** 2;
       all += (value - (from[index] ?? 0)) ** 2;

@@ -11,6 +11,7 @@ import {
   mergedWhole,
   mergeToAdapter,
   type RecipeParts,
+  weightsOf,
   writeAdapterCase,
 } from '../support/adapter-merges.js';
 import { adapted, type TestAdapter, type TestFactors, valuesOf } from '../support/adapters.js';
@@ -77,7 +78,7 @@ const parameters = [{ weight: 0.75 }, { weight: -0.5 }];
 /** How far the adapter on the base is from the model that the same recipe makes. */
 async function offFromModel(one: AdapterCase, parts: RecipeParts, outDir: string, of: Model = base): Promise<number> {
   const [got, wanted] = [await applied(one, outDir, pool), await mergedWhole(one, parts, pool)];
-  return changesApart((name) => valuesOf(of[name] as Values), floats, got.values, wanted.values);
+  return changesApart(weightsOf(of), floats, got, wanted);
 }
 
 describe('sums of adapters', () => {
@@ -98,7 +99,7 @@ describe('sums of adapters', () => {
           from,
         ),
       );
-    expect(changesApart(baseValues, floats, (await applied(one, outDir, pool)).values, textbook)).toBeLessThan(1e-6);
+    expect(changesApart(weightsOf(base), floats, await applied(one, outDir, pool), { values: textbook })).toBeLessThan(1e-6);
     expect(report.adapter.tensors.map(({ tensor, rank }) => [tensor, rank])).toEqual([
       [`${Q0}.weight`, 5],
       ['layers.0.k_proj.weight', 3],

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type ExtractOptions, extractLora } from '../../client/merge/extract-lora.js';
 import { openAdapter } from '../../shared/formats/adapter.js';
-import { type AdapterCase, applied, changesApart, engineOf, writeAdapterCase } from '../support/adapter-merges.js';
+import { type AdapterCase, applied, changesApart, engineOf, weightsOf, writeAdapterCase } from '../support/adapter-merges.js';
 import { adapted, type TestAdapter, valuesOf } from '../support/adapters.js';
 import { fastestEngine } from '../support/engine-choices.js';
 import { expectError } from '../support/expect-error.js';
@@ -76,16 +76,7 @@ function extract(one: AdapterCase, options: Partial<ExtractOptions> = {}) {
 }
 
 async function off(one: AdapterCase, outDir: string, wanted: Model): Promise<number> {
-  const of = (model: Model) => (name: string) => valuesOf(model[name] as Values);
-  return changesApart(
-    of(base),
-    names,
-    (
-      (merged) => (name: string) =>
-        merged.values(name)
-    )(await applied(one, outDir)),
-    of(wanted),
-  );
+  return changesApart(weightsOf(base), names, await applied(one, outDir), weightsOf(wanted));
 }
 
 describe('extract-lora', () => {
@@ -161,18 +152,7 @@ describe('extract-lora', () => {
     const adapter = await openAdapter(outDir);
     expect(adapter.config.fanInFanOut).toBe(true);
     expect(adapter.tensors.get('base_model.model.h.0.c_attn.lora_A.weight')?.shape).toEqual([8, 12]);
-    const of = (model: Model) => (name: string) => valuesOf(model[name] as Values);
-    expect(
-      changesApart(
-        of(from),
-        Object.keys(shapes),
-        (
-          (merged) => (name: string) =>
-            merged.values(name)
-        )(await applied(one, outDir)),
-        of(tuned),
-      ),
-    ).toBeLessThan(1e-6);
+    expect(changesApart(weightsOf(from), Object.keys(shapes), await applied(one, outDir), weightsOf(tuned))).toBeLessThan(1e-6);
   });
 
   it('refuses what makes no sense', async () => {
