@@ -77,7 +77,7 @@ function createLiterals(): { add(pattern: string, index: number): void; find(tex
 }
 
 function withDots(text: string, dots: readonly number[]): string {
-  const characters = Array.from(text);
+  const characters = text.split('');
   for (const at of dots) characters[at] = '.';
   return characters.join('');
 }

@@ -189,6 +189,8 @@ describe('patterns of Python', () => {
     expect(first(['a.b'], 'x.a_b')).toBe(0);
     expect(first(['a.b'], 'xa.b')).toBe(-1);
     expect(first(['x.a.b', 'xXaXb'], 'x.a.b')).toBe(0);
+    expect(first(['\\w+.a.b'], '🌊.a.b')).toBe(-1);
+    expect(first(['a.b'], '🌊x.a_b')).toBe(0);
   });
 
   it('are looked up where every module of a large model has its own', () => {
