@@ -7,7 +7,7 @@ import { TributaryError } from '../errors/tributary-error.js';
 import type { LinearAlgebra, Matrix } from '../linalg/linear-algebra.js';
 import { balancedFactors, type FactorSize, type Factors, projectionFactors, rankToKeep } from './factors.js';
 import { firstRows, squaredNorm, stackRows, toDouble, zeros } from './matrices.js';
-import { type Product, productNorm, productTriples } from './product-svd.js';
+import { type Product, productTriples } from './product-svd.js';
 import { numericalRank, type Triples } from './triples.js';
 
 export interface WeightedProduct extends Product {
@@ -49,18 +49,6 @@ export function aggregateProducts(la: LinearAlgebra, parts: readonly WeightedPro
   const numerical = s.reduce((count, value) => (value > noise ? count + 1 : count), 0);
   const { rank, error } = rankToKeep(s, numerical, size);
   return { rank, error, spectrum: s, triples, ...balancedFactors(firstRows(ut, rank), s, firstRows(vt, rank), rank) };
-}
-
-/** Frobenius norm of sum_t weight_t scale_t left_t right_t. @param parts as of aggregateProducts */
-export function sumNorm(la: LinearAlgebra, parts: readonly WeightedProduct[]): number {
-  const { rows, columns } = commonProductShape(parts);
-  const left = sideBySide(parts, rows);
-  if (left.columns === 0) return 0;
-  const right = stackRows(
-    parts.map((part) => part.right),
-    columns,
-  );
-  return productNorm(la, left, right);
 }
 
 const noTriples = (rows: number, columns: number): Triples => ({
