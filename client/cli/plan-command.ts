@@ -17,15 +17,22 @@ const LISTED = 40;
 
 export async function showPlan({ io }: LocalContext, options: OfflineMergeOptions): Promise<void> {
   const { planOffline } = await import('../merge/offline-job.js');
-  const { estimateMatrixSeconds, estimateProductSeconds, estimateSeconds } = await import('../merge/estimate.js');
+  const { estimateFactorSeconds, estimateMatrixSeconds, estimateProductSeconds, estimateSeconds } = await import('../merge/estimate.js');
   const planned = await planOffline(options);
-  const { plan } = planned;
-  const derived = plan.tensors.filter((tensor) => tensor.derivation !== undefined).length;
-  const engine = derived === 0 ? undefined : await options.findEngine?.();
-  const ofMatrices = engine === undefined ? 0 : estimateMatrixSeconds(plan, engine.choice.engine, options.threads ?? 1);
-  const matrices = engine === undefined ? undefined : { tensors: derived, engine };
-  const seconds = (await estimateSeconds(plan)) + estimateProductSeconds(plan, options.threads ?? 1) + ofMatrices;
-  io.result({ ...documentOf(planned, seconds), matrices }, textOf(planned, seconds, matrices));
+  const { adapter, plan } = planned;
+  const { threads = 1 } = options;
+  // An adapter is made of the vectors alone, most of which need not be written.
+  const work = adapter?.dense ?? plan;
+  const derived = work.tensors.filter((tensor) => tensor.derivation !== undefined).length;
+  const engine = derived === 0 && adapter === undefined ? undefined : await options.findEngine?.();
+  const ofMatrices = engine === undefined ? 0 : estimateMatrixSeconds(work, engine.choice.engine, threads);
+  const ofFactors = engine === undefined || adapter === undefined ? 0 : estimateFactorSeconds(adapter, engine.choice.engine, threads);
+  const worked = adapter === undefined ? derived : adapter.vector.products.size + adapter.vector.made.length;
+  const matrices = engine === undefined ? undefined : { tensors: worked, engine };
+  const seconds = (await estimateSeconds(work)) + estimateProductSeconds(work, threads) + ofMatrices + ofFactors;
+  const totals = { ...work.totals, readBytes: adapter?.vector.readBytes ?? work.totals.readBytes };
+  const shown = { ...planned, plan: { ...plan, totals } };
+  io.result({ ...documentOf(shown, seconds), matrices }, textOf(shown, seconds, matrices));
 }
 
 interface Matrices {
@@ -81,8 +88,11 @@ function rowsOf(plan: MergePlan): string[][] {
 }
 
 function sizeText({ rank, energy }: AdapterOutput): string {
-  if (rank === undefined && energy === undefined) return ' of whatever ranks are exact';
-  return rank === undefined ? ` that keeps ${energy} of the squared singular values` : ` of rank ${rank} at most`;
+  const parts = [
+    ...(rank === undefined ? [] : [` of rank ${rank} at most`]),
+    ...(energy === undefined ? [] : [` that keeps ${energy} of the squared singular values`]),
+  ];
+  return parts.length === 0 ? ' of whatever ranks are exact' : parts.join(',');
 }
 
 function textOf({ recipe, plan, adapter, warnings }: OfflinePlan, seconds: number, matrices: Matrices | undefined): string {
@@ -94,7 +104,7 @@ function textOf({ recipe, plan, adapter, warnings }: OfflinePlan, seconds: numbe
     `made of  ${compositionText(recipe.rule)}`,
     ...(plan.baseName === undefined ? [] : [`base     ${plan.baseName}`]),
     `models   ${plan.inputNames.join(', ')}`,
-    `tensors  ${totals.tensors}, all fit together`,
+    `tensors  ${plan.tensors.length}, all fit together`,
     `read     ${formatBytes(totals.readBytes)} ${passes}`,
     ...(adapter === undefined
       ? [`write    ${formatBytes(totals.writeBytes)} in ${plan.shards.length === 1 ? 'one file' : `${plan.shards.length} files`}`]

@@ -7,6 +7,7 @@ import { TributaryError } from '../../shared/errors/tributary-error.js';
 import { ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE } from '../../shared/formats/adapter-files.js';
 import { engineText } from '../../shared/merge/model-card.js';
 import type { PlanRequest } from '../../shared/merge/plan.js';
+import type { MergePlan } from '../../shared/merge/types.js';
 import type { AdapterOutput, Recipe } from '../../shared/recipe/recipe.js';
 import type { WorkerPool } from '../../shared/workers/pool.js';
 import { adapterFacts } from './adapter-facts.js';
@@ -19,6 +20,8 @@ export interface OfflineAdapter {
   readonly request: VectorRequest;
   readonly size: AdapterOutput;
   readonly vector: MergeVector;
+  /** Of what is made before it is factored. */
+  readonly dense: MergePlan;
   readonly warnings: readonly string[];
 }
 
@@ -39,12 +42,8 @@ export function planAdapter(request: PlanRequest, models: OpenedModels, size: Ad
     });
   const wanted = { ...request, base };
   const vector = mergeVector(wanted);
-  return {
-    request: wanted,
-    size,
-    vector,
-    warnings: [...recipe.warnings, ...models.warnings, ...withoutEffect(recipe), ...vector.warnings],
-  };
+  const warnings = [...recipe.warnings, ...models.warnings, ...withoutEffect(recipe), ...vector.warnings];
+  return { request: wanted, size, vector, dense: vector.planOf(vector.made, true), warnings };
 }
 
 export async function runAdapterJob(

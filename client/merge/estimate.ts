@@ -1,10 +1,12 @@
 /** How long a merge will take, from how fast this machine reads a sample of the inputs. Rough on purpose: it tells minutes from hours. */
 import { open } from 'node:fs/promises';
+import { matrixOf } from '../../shared/adapters/factor-slots.js';
 import { elementCount } from '../../shared/formats/safetensors-header.js';
 import type { Segment } from '../../shared/formats/tensor.js';
 import type { EngineName } from '../../shared/linalg/linear-algebra.js';
 import { storedParts } from '../../shared/merge/derive.js';
 import type { MergePlan } from '../../shared/merge/types.js';
+import type { OfflineAdapter } from './adapter-job.js';
 
 const SAMPLE_BYTES = 64 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
@@ -37,6 +39,22 @@ export function estimateMatrixSeconds({ tensors }: MergePlan, engine: EngineName
     const { rows, columns, inputs } = derivation;
     const short = Math.min(rows, columns);
     operations += inputs.length * (6 * rows * columns * short + 6 * short ** 3);
+  }
+  return operations / (SPEED[engine] * threads);
+}
+
+/** Seconds for an adapter's factors: of sums of products by small cores, of all else by the Gram matrix of the short side. */
+export function estimateFactorSeconds({ vector, dense }: OfflineAdapter, engine: EngineName, threads: number): number {
+  let operations = 0;
+  for (const { terms } of vector.products.values()) {
+    const ranks = terms.reduce((sum, { tensor }) => sum + (tensor.product?.rank ?? 0), 0);
+    const { rows, columns } = matrixOf(terms[0]?.tensor.shape ?? []);
+    operations += 12 * (rows + columns) * ranks ** 2 + 20 * ranks ** 3;
+  }
+  for (const { shape } of dense.tensors) {
+    const { rows, columns } = matrixOf(shape);
+    const short = Math.min(rows, columns);
+    operations += 6 * rows * columns * short + 6 * short ** 3;
   }
   return operations / (SPEED[engine] * threads);
 }

@@ -120,7 +120,7 @@ export async function extractLora(options: ExtractOptions): Promise<ExtractRepor
   const engine = await options.findEngine();
   const pool = startPool(threads);
   try {
-    const built = await stageAdapter(outDir, force, async ({ outputDir, workDir }): Promise<BuiltAdapter> => {
+    const built = await stageAdapter(outDir, { force, resumes: false }, async ({ outputDir, workDir }): Promise<BuiltAdapter> => {
       const onProgress = (done: number, total: number): void =>
         options.onProgress?.({ doneBytes: (totalBytes * done) / total, totalBytes, resumedBytes: 0, matrices: { done, total } });
       const made = await buildAdapter(request, { workDir, outputDir, pool, threads, engine, signal, onProgress });

@@ -49,8 +49,8 @@ function bytesOf({ base, source }: WeightToFactor): number {
   const { rows, columns } = matrixOf(base.shape);
   if (source.kind === 'stored') return peakBytes('starFactors', rows, columns, 1) + 4 * rows * columns;
   const ranks = source.terms.reduce((sum, { tensor }) => sum + (tensor.product?.rank ?? 0), 0);
-  // The factors that are made stand beside those that they are made of when the error is measured.
-  return peakBytes('aggregate', rows, columns, 2 * ranks);
+  // The factors that are made stand beside what they are made of when the error is measured, in fp64.
+  return peakBytes('aggregate', rows, columns, ranks) + 24 * ranks * (rows + columns);
 }
 
 function notFiniteError({ base, source }: WeightToFactor, { input, element, value }: NotFinite, baseName: string): TributaryError {

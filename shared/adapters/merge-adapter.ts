@@ -118,7 +118,7 @@ export async function runAdapterMerge(request: VectorRequest, vector: MergeVecto
   const dtype = recipe.outDtype ?? facts.dtype ?? 'F32';
   const changing = [...vector.made, ...vector.products.keys()];
   const totalBytes = changing.reduce((sum, name) => sum + (base.tensors.get(name)?.sizeBytes ?? 0), 0);
-  return stageAdapter(options.outputDir, options.force, async ({ outputDir, workDir, rootDir }) => {
+  return stageAdapter(options.outputDir, { force: options.force, resumes: true }, async ({ outputDir, workDir, rootDir }) => {
     const engine = await (options.findEngine?.() ?? PORTABLE);
     const dense = { ...options, findEngine: async () => ({ ...engine, notes: [] }) };
     const made = await makeVector(vector, vector.made, join(rootDir, 'vector'), { ...dense, withCopies: true });
@@ -154,7 +154,7 @@ export async function runAdapterMerge(request: VectorRequest, vector: MergeVecto
       dtype,
       fromProducts: built.weights.filter(({ tensor }) => vector.products.has(tensor)).length,
       engine,
-      readBytes: vector.planOf(changing, true).totals.readBytes,
+      readBytes: vector.readBytes,
       warnings: [...engine.notes, ...made.warnings],
     };
     await options.writeExtras(outputDir, merged);

@@ -4,19 +4,21 @@
  * give weights, and the base is taken off when they are factored.
  */
 import { TributaryError } from '../errors/tributary-error.js';
-import { isMergeDType, type StoredTensor, type TensorMap } from '../formats/tensor.js';
+import { isMergeDType, readBytesOf, type StoredTensor, type TensorMap } from '../formats/tensor.js';
 import { type PlanRequest, planMerge } from '../merge/plan.js';
 import { layOutShards } from '../merge/shards.js';
 import { totalsOf } from '../merge/totals.js';
 import type { MergeBase, MergePlan, PlannedTensor } from '../merge/types.js';
 import { isUnchanged } from '../merge/unchanged.js';
-import type { VectorSources, VectorTerm } from './vector-source.js';
+import type { ProductSum, VectorSources, VectorTerm } from './vector-source.js';
 
 export interface MergeVector {
   /** Changes that are sums of products. */
-  readonly products: VectorSources;
+  readonly products: ReadonlyMap<string, ProductSum>;
   /** Tensors whose change has to be made, in the order of the plan. */
   readonly made: readonly string[];
+  /** All factors and weights that are read once, in bytes. */
+  readonly readBytes: number;
   /** Makes tensors of the merge; with those that are copied, so that models that differ in them are found out. */
   planOf(names: readonly string[], withCopies: boolean): MergePlan;
   /** @param made what a plan of planOf has written */
@@ -109,7 +111,7 @@ export function mergeVector(request: VectorRequest): MergeVector {
   checkLikeBase(request, whole);
   const plan = ofWeights ? whole : planMerge({ ...request, vectorOnly: true });
   const unchanged = new Set(whole.tensors.filter(isBase).map(({ name }) => name));
-  const products = new Map<string, { readonly kind: 'products'; readonly terms: readonly VectorTerm[] }>();
+  const products = new Map<string, ProductSum>();
   const made: string[] = [];
   for (const planned of plan.tensors) {
     const { name, action, sizeBytes } = planned;
@@ -120,15 +122,18 @@ export function mergeVector(request: VectorRequest): MergeVector {
     if (terms === undefined) made.push(name);
     else if (terms.length > 0) products.set(name, { kind: 'products', terms });
   }
+  const planOf = (names: readonly string[], withCopies: boolean): MergePlan => {
+    const wanted = new Set(names);
+    const copies = whole.tensors.filter(({ action, uses }) => withCopies && action !== 'merge' && uses.length > 1);
+    const layout = layOutShards([...plan.tensors.filter(({ name }) => wanted.has(name)), ...copies], Infinity);
+    return { ...plan, ...layout, warnings: [], totals: totalsOf({ ...layout, model: plan.model }) };
+  };
+  const factors = [...products.values()].flatMap(({ terms }) => terms);
   return {
     products,
     made,
-    planOf(names, withCopies) {
-      const wanted = new Set(names);
-      const copies = whole.tensors.filter(({ action, uses }) => withCopies && action !== 'merge' && uses.length > 1);
-      const layout = layOutShards([...plan.tensors.filter(({ name }) => wanted.has(name)), ...copies], Infinity);
-      return { ...plan, ...layout, warnings: [], totals: totalsOf({ ...layout, model: plan.model }) };
-    },
+    readBytes: factors.reduce((sum, { tensor }) => sum + readBytesOf(tensor), planOf(made, true).totals.readBytes),
+    planOf,
     sourcesOf: (tensors) =>
       new Map(
         [...tensors].flatMap(([name, tensor]) =>

@@ -4,7 +4,7 @@ import type { ErrorCode } from '../errors/catalogue.js';
 import { TributaryError, toTributaryError } from '../errors/tributary-error.js';
 import { checkTarget, clearStaging, closeStaging, openStaging, publish, stagingFor } from '../merge/staging.js';
 
-/** What a later run may not meet again: what it could go on with stays. */
+/** What a later run may not meet again. */
 const PASSING: readonly ErrorCode[] = ['INTERRUPTED', 'DISK_FULL', 'IO_ERROR', 'OUTPUT_EXISTS'];
 
 export interface AdapterFolders {
@@ -16,8 +16,18 @@ export interface AdapterFolders {
   readonly rootDir: string;
 }
 
+export interface StagingOptions {
+  readonly force: boolean;
+  /** A later run can go on with what one that was stopped leaves behind. */
+  readonly resumes: boolean;
+}
+
 /** @throws OUTPUT_EXISTS, and what `body` throws; then there is no such folder */
-export async function stageAdapter<T>(outputDir: string, force: boolean, body: (folders: AdapterFolders) => Promise<T>): Promise<T> {
+export async function stageAdapter<T>(
+  outputDir: string,
+  { force, resumes }: StagingOptions,
+  body: (folders: AdapterFolders) => Promise<T>,
+): Promise<T> {
   await checkTarget(outputDir, force);
   const staging = stagingFor(outputDir);
   try {
@@ -30,7 +40,8 @@ export async function stageAdapter<T>(outputDir: string, force: boolean, body: (
       await publish(staging, outputDir, { durable: false, force });
       return result;
     } catch (error) {
-      if (error instanceof TributaryError && !PASSING.includes(error.code)) await rm(staging.root, { recursive: true, force: true });
+      if (!resumes || (error instanceof TributaryError && !PASSING.includes(error.code)))
+        await rm(staging.root, { recursive: true, force: true });
       throw error;
     } finally {
       await closeStaging(staging);

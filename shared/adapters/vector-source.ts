@@ -12,9 +12,14 @@ export interface VectorTerm {
   readonly eta?: number | undefined;
 }
 
+/** A sum of products, nothing of which is written out. */
+export interface ProductSum {
+  readonly kind: 'products';
+  readonly terms: readonly VectorTerm[];
+}
+
 export type VectorSource =
-  /** A sum of products, nothing of which is written out. */
-  | { readonly kind: 'products'; readonly terms: readonly VectorTerm[] }
+  | ProductSum
   /** The change itself, or weights that the base is taken off. */
   | { readonly kind: 'stored'; readonly model: string; readonly tensor: StoredTensor; readonly difference: boolean };
 

@@ -6,9 +6,9 @@
 import { TributaryError } from '../errors/tributary-error.js';
 import type { LinearAlgebra, Matrix } from '../linalg/linear-algebra.js';
 import { balancedFactors, type FactorSize, type Factors, projectionFactors, rankToKeep } from './factors.js';
-import { firstRows, squaredNorm, stackRows, zeros } from './matrices.js';
-import { type Product, productNorm, productTriples } from './product-svd.js';
-import { numericalRank } from './triples.js';
+import { firstRows, squaredNorm, stackRows, toDouble, zeros } from './matrices.js';
+import { type Product, productTriples } from './product-svd.js';
+import { numericalRank, type Triples } from './triples.js';
 
 export interface WeightedProduct extends Product {
   readonly weight: number;
@@ -22,13 +22,18 @@ export interface TruncatedProduct extends Factors {
   readonly spectrum: Float64Array;
 }
 
+export interface AggregatedProduct extends TruncatedProduct {
+  /** Of the whole sum, fp64; of a sum of zeros none. */
+  readonly triples: Triples;
+}
+
 /**
  * sum_t weight_t scale_t left_t right_t as balanced factors, truncated to a size (Eckart-Young: no product of that rank is closer).
  * Without a size all directions above fp64 noise stay, and the factors are the sum to fp32.
  * @param parts left rows x r_t, right r_t x columns; at least one
  * @throws LINALG_FAILED
  */
-export function aggregateProducts(la: LinearAlgebra, parts: readonly WeightedProduct[], size: FactorSize): TruncatedProduct {
+export function aggregateProducts(la: LinearAlgebra, parts: readonly WeightedProduct[], size: FactorSize): AggregatedProduct {
   const { rows, columns } = commonProductShape(parts);
   const left = sideBySide(parts, rows);
   const right = stackRows(
@@ -36,25 +41,45 @@ export function aggregateProducts(la: LinearAlgebra, parts: readonly WeightedPro
     columns,
   );
   const reach = sumOfTermNorms(left, right);
-  if (reach === 0) return nothing(rows, columns, Math.min(rows, columns, left.columns));
-  const { ut, s, vt } = productTriples(la, left, right);
+  if (reach === 0) return { ...nothing(rows, columns, Math.min(rows, columns, left.columns)), triples: noTriples(rows, columns) };
+  const triples = productTriples(la, left, right);
+  const { ut, s, vt } = triples;
   /** Rounding in fp64 is relative to the terms, which may cancel in the sum. */
   const noise = 2 ** -46 * reach;
   const numerical = s.reduce((count, value) => (value > noise ? count + 1 : count), 0);
   const { rank, error } = rankToKeep(s, numerical, size);
-  return { rank, error, spectrum: s, ...balancedFactors(firstRows(ut, rank), s, firstRows(vt, rank), rank) };
+  return { rank, error, spectrum: s, triples, ...balancedFactors(firstRows(ut, rank), s, firstRows(vt, rank), rank) };
 }
 
-/** Frobenius norm of sum_t weight_t scale_t left_t right_t. @param parts as of aggregateProducts */
-export function sumNorm(la: LinearAlgebra, parts: readonly WeightedProduct[]): number {
-  const { rows, columns } = commonProductShape(parts);
-  const left = sideBySide(parts, rows);
-  if (left.columns === 0) return 0;
-  const right = stackRows(
-    parts.map((part) => part.right),
-    columns,
-  );
-  return productNorm(la, left, right);
+const noTriples = (rows: number, columns: number): Triples => ({
+  ut: toDouble(zeros(0, rows)),
+  s: new Float64Array(0),
+  vt: toDouble(zeros(0, columns)),
+});
+
+/** Frobenius norm of X Y from X^T X and Y Y^T, squared. */
+const squaredProductNorm = (ofLeft: Matrix<Float64Array>, ofRight: Matrix<Float64Array>): number =>
+  ofLeft.data.reduce((sum, value, index) => sum + value * (ofRight.data[index] ?? 0), 0);
+
+/**
+ * Frobenius norm of the sum less left right, exact to fp64 noise. Parts inside and outside of the sum's own directions stand at right angles,
+ * so none is a difference of large numbers.
+ */
+export function distanceOfFactors(la: LinearAlgebra, { ut, s, vt }: Triples, factors: Factors): number {
+  const [left, right] = [toDouble(factors.left), toDouble(factors.right)];
+  const leftInside = la.gemm(ut, left);
+  const rightInside = la.gemm(right, vt, { transposeB: true });
+  const core = la.gemm(leftInside, rightInside, { alpha: -1 });
+  for (let i = 0; i < s.length; i++) core.data[i * s.length + i] = (core.data[i * s.length + i] ?? 0) + (s[i] ?? 0);
+  la.gemm(ut, leftInside, { transposeA: true, alpha: -1, beta: 1, into: left });
+  la.gemm(rightInside, vt, { alpha: -1, beta: 1, into: right });
+  const [insideLeft, outsideLeft] = [la.gram(leftInside, 'right'), la.gram(left, 'right')];
+  const [insideRight, outsideRight] = [la.gram(rightInside, 'left'), la.gram(right, 'left')];
+  const outside =
+    squaredProductNorm(insideLeft, outsideRight) +
+    squaredProductNorm(outsideLeft, insideRight) +
+    squaredProductNorm(outsideLeft, outsideRight);
+  return Math.sqrt(squaredNorm(core.data) + Math.max(0, outside));
 }
 
 /**

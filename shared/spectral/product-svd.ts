@@ -5,7 +5,7 @@
  */
 import type { LinearAlgebra, Matrix, Reals } from '../linalg/linear-algebra.js';
 import { balancedFactors } from './factors.js';
-import { asDouble, firstRows, squaredNorm, toDouble, transpose, zeros } from './matrices.js';
+import { asDouble, firstRows, toDouble, transpose, zeros } from './matrices.js';
 import { type StarFactors, starCut, starError } from './star.js';
 import type { Triples } from './triples.js';
 
@@ -52,11 +52,6 @@ export function productSpectrum(la: LinearAlgebra, { left, right, scale }: Produ
   if (left.columns === 0) return new Float64Array(0);
   const { core } = coreOf(la, left, right);
   return la.singularValues(core).map((value) => Math.abs(scale) * value);
-}
-
-/** Frobenius norm of left right, for r > 0; to fp64 noise of the terms that it is the sum of, also where they cancel. */
-export function productNorm(la: LinearAlgebra, left: Matrix<Reals>, right: Matrix<Reals>): number {
-  return Math.sqrt(squaredNorm(coreOf(la, left, right).core.data));
 }
 
 /**

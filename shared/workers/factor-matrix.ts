@@ -1,7 +1,7 @@
 /** One matrix as two factors of an adapter, in a worker thread: read, truncate, store, and measure how far off the stored factors are. */
 import type { Kernels } from '../kernels/kernels.js';
 import type { LinearAlgebra, Matrix } from '../linalg/linear-algebra.js';
-import { aggregateProducts, sumNorm, truncateMatrix, type WeightedProduct } from '../spectral/aggregate.js';
+import { aggregateProducts, distanceOfFactors, truncateMatrix, type WeightedProduct } from '../spectral/aggregate.js';
 import type { Factors } from '../spectral/factors.js';
 import { squaredNorm, transpose } from '../spectral/matrices.js';
 import { starProduct } from '../spectral/product-svd.js';
@@ -30,9 +30,8 @@ interface Made extends Factors {
 }
 
 function madeOfProducts(la: LinearAlgebra, parts: readonly WeightedProduct[], { size }: FactorTask): Made {
-  const { rank, left, right, spectrum } = aggregateProducts(la, parts, size);
-  const residualNorm = (stored: Factors): number => sumNorm(la, [...parts, { ...stored, scale: 1, weight: -1 }]);
-  return { rank, left, right, norm: norm({ data: spectrum }), residualNorm };
+  const { rank, left, right, spectrum, triples } = aggregateProducts(la, parts, size);
+  return { rank, left, right, norm: norm({ data: spectrum }), residualNorm: (stored) => distanceOfFactors(la, triples, stored) };
 }
 
 function madeOfMatrix(la: LinearAlgebra, matrix: Matrix, { size, turned }: FactorTask): Made {
