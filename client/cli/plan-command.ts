@@ -41,7 +41,9 @@ interface Matrices {
 }
 
 function inputsOf(plan: MergePlan, tensor: PlannedTensor): string[] {
-  const names = (tensor.derivation?.inputs ?? tensor.uses).map(({ input }) => (input < 0 ? (plan.baseName ?? 'base') : (plan.inputNames[input] ?? '')));
+  const names = (tensor.derivation?.inputs ?? tensor.uses).map(({ input }) =>
+    input < 0 ? (plan.baseName ?? 'base') : (plan.inputNames[input] ?? ''),
+  );
   return [...new Set(names)];
 }
 
