@@ -80,7 +80,7 @@ export async function runAdapterJob(
     readBytes: merged.readBytes,
     writeBytes: merged.sizeBytes,
     files: [ADAPTER_WEIGHTS_FILE, ADAPTER_CONFIG_FILE],
-    resumed: false,
+    resumed: merged.resumed,
     engine: engineText(merged.engine),
     warnings: all(merged),
     adapter: { ...reportAdapter(merged, merged.dtype), fromProducts: merged.fromProducts },

@@ -2,21 +2,19 @@
  * A merge whose result is a LoRA adapter: the merged task vector as factors. Sums of adapters are taken in product space, exactly and without the
  * dense matrix (aggregate.ts); whatever else a rule makes of its inputs is made densely first, by the engine that makes models, and then factored.
  */
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readSafetensorsFile } from '../formats/safetensors-file.js';
-import { isMergeDType, type MergeDType, type StoredTensor } from '../formats/tensor.js';
+import { isMergeDType, type MergeDType } from '../formats/tensor.js';
 import type { FoundEngine } from '../linalg/linear-algebra.js';
-import { type MergeOptions, type MergeProgress, PORTABLE, runMerge } from '../merge/run-merge.js';
+import { type MergeOptions, type MergeProgress, PORTABLE } from '../merge/run-merge.js';
 import { isUnchanged } from '../merge/unchanged.js';
 import type { AdapterOutput } from '../recipe/recipe.js';
 import type { WorkerPool } from '../workers/pool.js';
 import type { AdapterRequest } from './adapter-request.js';
 import { type BuiltAdapter, buildAdapter } from './build-adapter.js';
 import { hintOf, type SlotHint } from './factor-slots.js';
+import { makeVector } from './make-vector.js';
 import type { MergeVector, VectorRequest } from './merge-vector.js';
 import { stageAdapter } from './staged-adapter.js';
-import type { VectorSources } from './vector-source.js';
 
 /** What the inputs' configurations agree on. */
 export interface AdapterFacts {
@@ -45,6 +43,8 @@ export interface MergedAdapter extends BuiltAdapter {
   readonly fromProducts: number;
   readonly engine: FoundEngine;
   readonly readBytes: number;
+  /** Some of it is an earlier, interrupted run's. */
+  readonly resumed: boolean;
   readonly warnings: readonly string[];
 }
 
@@ -72,40 +72,6 @@ function modulesKeptWhole({ inputs, base }: VectorRequest): string[] {
   return [...modules];
 }
 
-async function makeVector(
-  vector: MergeVector,
-  names: readonly string[],
-  folder: string,
-  options: AdapterMergeOptions & { readonly withCopies: boolean },
-): Promise<{ readonly sources: VectorSources; readonly warnings: readonly string[] }> {
-  const plan = vector.planOf(names, options.withCopies);
-  const [shard] = plan.shards;
-  if (plan.tensors.length === 0 || shard === undefined) return { sources: new Map(), warnings: [] };
-  // An earlier run's, of whatever inputs; one that was cut short goes on by its own journal.
-  await rm(folder, { recursive: true, force: true });
-  const { pool, threads, signal, findEngine, tileElements, journalIntervalMs, progressIntervalMs, onProgress } = options;
-  const { warnings } = await runMerge(plan, {
-    outputDir: folder,
-    durable: false,
-    pool,
-    threads,
-    signal,
-    findEngine,
-    tileElements,
-    journalIntervalMs,
-    progressIntervalMs,
-    onProgress,
-  });
-  const { path, tensors } = await readSafetensorsFile(join(folder, shard.fileName));
-  const stored = new Map(
-    tensors.map(({ name, dtype, shape, offset, sizeBytes }): [string, StoredTensor] => [
-      name,
-      { name, dtype, shape, sizeBytes, segments: [{ path, offset, length: sizeBytes }] },
-    ]),
-  );
-  return { sources: vector.sourcesOf(stored), warnings };
-}
-
 function fixRest(names: readonly string[]): string {
   const some = names.some((name) => name.endsWith('in_proj_weight')) ? ' (PEFT wraps torch attention as a whole)' : '';
   return `PEFT adapters hold factors of weights, whole modules and biases, and none of these${some}. Use output: model.`;
@@ -120,8 +86,9 @@ export async function runAdapterMerge(request: VectorRequest, vector: MergeVecto
   const totalBytes = changing.reduce((sum, name) => sum + (base.tensors.get(name)?.sizeBytes ?? 0), 0);
   return stageAdapter(options.outputDir, { force: options.force, resumes: true }, async ({ outputDir, workDir, rootDir }) => {
     const engine = await (options.findEngine?.() ?? PORTABLE);
-    const dense = { ...options, findEngine: async () => ({ ...engine, notes: [] }) };
-    const made = await makeVector(vector, vector.made, join(rootDir, 'vector'), { ...dense, withCopies: true });
+    const { tileElements, journalIntervalMs, progressIntervalMs } = options;
+    const dense = { engine, pool, threads, signal, onProgress, tileElements, journalIntervalMs, progressIntervalMs };
+    const made = await makeVector(vector, vector.made, { ...dense, outputDir: join(rootDir, 'vector'), withCopies: true });
     const wanted: AdapterRequest = {
       base,
       vector: new Map([...vector.products, ...made.sources]),
@@ -137,7 +104,7 @@ export async function runAdapterMerge(request: VectorRequest, vector: MergeVecto
       taskType: facts.taskType,
       where: recipe.fileName,
       fixRest,
-      store: async (names) => (await makeVector(vector, names, join(rootDir, 'more'), { ...dense, withCopies: false })).sources,
+      store: async (names) => (await makeVector(vector, names, { ...dense, outputDir: join(rootDir, 'more'), withCopies: false })).sources,
     };
     const built = await buildAdapter(wanted, {
       workDir,
@@ -155,6 +122,7 @@ export async function runAdapterMerge(request: VectorRequest, vector: MergeVecto
       fromProducts: built.weights.filter(({ tensor }) => vector.products.has(tensor)).length,
       engine,
       readBytes: vector.readBytes,
+      resumed: made.resumed,
       warnings: [...engine.notes, ...made.warnings],
     };
     await options.writeExtras(outputDir, merged);

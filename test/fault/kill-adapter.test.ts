@@ -11,7 +11,7 @@ import { tempDir } from '../support/temp-dir.js';
 const root = tempDir();
 const names = Array.from({ length: 12 }, (_, layer) => `layers.${layer}.q`);
 const base: Model = Object.fromEntries(
-  names.map((name) => [`${name}.weight`, { dtype: 'F32', shape: [60, 50], values: Array.from({ length: 3000 }, (_, at) => at % 7) }]),
+  names.map((name) => [`${name}.weight`, { dtype: 'F32', shape: [200, 150], values: Array.from({ length: 30_000 }, (_, at) => at % 7) }]),
 );
 const adapter = (seed: number): TestAdapter => ({
   config: { r: 4, lora_alpha: 4 },
@@ -22,9 +22,9 @@ const adapter = (seed: number): TestAdapter => ({
 
 describe('a killed merge into an adapter', () => {
   it.each([
-    ['while vectors are made', 'merge_method: ties\nparameters: {density: 0.5, weight: 1}', [1, 30_000, 60_000], true],
-    ['while factors are made', 'merge_method: task_arithmetic\nparameters: {weight: 1}', [1, 60_000], false],
-  ])('%s', async (_, text, moments, resumes) => {
+    ['while vectors are made', 'merge_method: ties\nparameters: {density: 0.5, weight: 1}', [1, 100_000, 400_000]],
+    ['while factors are made', 'merge_method: task_arithmetic\nparameters: {weight: 1}', [1, 600_000]],
+  ])('%s', async (_, text, moments) => {
     const one = writeAdapterCase(root, base, [adapter(1), adapter(2)]);
     const recipe = join(one.folder, 'recipe.yml');
     writeFileSync(recipe, `${recipeFor(one, { recipe: text })}output: adapter\n`);
@@ -32,16 +32,13 @@ describe('a killed merge into an adapter', () => {
     const read = (name: string) => readFileSync(join(out(name), 'adapter_model.safetensors'));
     await runKillable(recipe, out('whole'), Number.POSITIVE_INFINITY);
     let killed = 0;
-    let furthest = 0;
     for (const moment of [...moments, Number.POSITIVE_INFINITY]) {
       const outcome = await runKillable(recipe, out('killed'), moment);
-      furthest = Math.max(furthest, outcome.resumedBytes);
       if (!outcome.killed) break;
       killed += 1;
       expect(existsSync(out('killed'))).toBe(false);
     }
     expect(killed).toBeGreaterThan(0);
-    if (resumes) expect(furthest).toBeGreaterThan(0);
     expect(Buffer.compare(read('killed'), read('whole'))).toBe(0);
     expect(readdirSync(one.folder).filter((name) => name.startsWith('.'))).toEqual([]);
   });
