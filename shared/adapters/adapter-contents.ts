@@ -1,6 +1,8 @@
 /** Settles what goes into an adapter how, before anything is factored: factors, whole modules, biases, and what is left out. */
+
 import { TributaryError } from '../errors/tributary-error.js';
 import type { StoredTensor } from '../formats/tensor.js';
+import { nonFiniteError } from '../merge/findings.js';
 import { taskVectorStatistics } from '../merge/task-vector-statistics.js';
 import type { AdapterEnvironment, AdapterRequest } from './adapter-request.js';
 import { type Slot, slotOf } from './factor-slots.js';
@@ -49,13 +51,7 @@ async function changesOf(names: readonly string[], request: AdapterRequest, envi
     const found = await taskVectorStatistics({ base, input: { name: model, kind, tensors }, threads, signal });
     if (found.nonFinite !== undefined) {
       const { tensor, index, value } = found.nonFinite;
-      throw new TributaryError('NON_FINITE', {
-        what: `${model} holds ${value} in tensor ${tensor}`,
-        where: `${model}: ${tensor}, element ${index}`,
-        expected: 'finite numbers',
-        got: String(value),
-        fix: 'The training diverged or the file is damaged; leave this model out.',
-      });
+      throw nonFiniteError(model, tensor, index, value);
     }
     for (const [name, squared] of found.normSquaredByTensor) if (squared > 0) changes.set(name, Math.sqrt(squared));
   }

@@ -1,8 +1,10 @@
 /** Makes factors of many weights in threads that own a linear algebra engine, one file a weight, as many at a time as fit into memory. */
+
 import { TributaryError } from '../errors/tributary-error.js';
 import type { MergeDType, StoredTensor } from '../formats/tensor.js';
 import type { EngineChoice } from '../linalg/linear-algebra.js';
 import { storedMatrix, storedProduct } from '../merge/compile-matrices.js';
+import { nonFiniteError } from '../merge/findings.js';
 import { runMatrixBatch } from '../merge/matrix-batch.js';
 import type { FactorSize } from '../spectral/factors.js';
 import { peakBytes } from '../spectral/memory.js';
@@ -55,13 +57,7 @@ function bytesOf({ base, source }: WeightToFactor): number {
 
 function notFiniteError({ base, source }: WeightToFactor, { input, element, value }: NotFinite, baseName: string): TributaryError {
   const model = input < 0 ? baseName : source.kind === 'stored' ? source.model : (source.terms[input]?.model ?? '');
-  return new TributaryError('NON_FINITE', {
-    what: `${model} holds ${value} in tensor ${base.name}`,
-    where: `${model}: ${base.name}, element ${element}${source.kind === 'products' ? ' of a factor' : ''}`,
-    expected: 'finite numbers',
-    got: String(value),
-    fix: 'The training diverged or the file is damaged; leave this model out.',
-  });
+  return nonFiniteError(model, base.name, source.kind === 'products' ? `${element} of a factor` : element, value);
 }
 
 /** @throws NON_FINITE, also when a factor is beyond the dtype; LINALG_FAILED, ENGINE_UNAVAILABLE, INTERRUPTED, DISK_FULL */

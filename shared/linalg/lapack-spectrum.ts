@@ -12,13 +12,12 @@ import { lowerGram } from './lapack-products.js';
 import { applyReflectors, type Reflectors } from './lapack-reflectors.js';
 import { normOf, scratchOf, splitBlocks, type Tridiagonal, twistedVector } from './lapack-tridiagonal.js';
 import type { Matrix, Reals, Spectrum } from './linear-algebra.js';
+import { squarable } from './squarable.js';
 
 /** How much the eigenvalues of a Gram matrix are off, relative to the largest: a few roundings. */
 const GRAM_ERROR = 2 ** -50;
 /** What the sum of all values may be off for that reason, relative to itself. */
 const SUM_ERROR = 5e-8;
-/** Numbers of up to 2 to this power, and down to its reciprocal, can be squared and summed. */
-const MOST_EXPONENT = 400;
 /** Largest overlap of a vector with all others together that the Cholesky factor cures in one step. */
 const MOST_OVERLAP = 0.1;
 
@@ -54,17 +53,6 @@ export function lapackSpectrum(library: LapackLibrary, matrix: Matrix<Reals>): S
       return { rows: count, columns: size, data: vectors };
     },
   };
-}
-
-/** The matrix times a power of two, where its squares would not be fp64 numbers. */
-function squarable(a: Matrix<Reals>): { readonly a: Matrix<Reals>; readonly factor: number } {
-  if (a.data instanceof Float32Array) return { a, factor: 1 };
-  let most = 0;
-  for (const value of a.data) most = Math.max(most, Math.abs(value));
-  const exponent = Math.log2(most);
-  if (!Number.isFinite(exponent) || Math.abs(exponent) < MOST_EXPONENT) return { a, factor: 1 };
-  const factor = 2 ** -Math.max(-1000, Math.round(exponent));
-  return { a: { ...a, data: a.data.map((value) => value * factor) }, factor };
 }
 
 /** Whether the errors of small eigenvalues, whose roots they hit hardest, leave the sum of all roots good. */

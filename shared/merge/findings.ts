@@ -7,8 +7,20 @@ import type { MergePlan } from './types.js';
 /** Whether a merge has to stop; differences are judged when all is done (fatalError). */
 export const isFatal = ({ kind }: Finding): boolean => kind !== 'difference' && kind !== 'emptyTask';
 
-function nameOf(plan: MergePlan, input: number | undefined): string {
+/** @param input its number; the base where there is none */
+export function modelName(plan: Pick<MergePlan, 'baseName' | 'inputNames'>, input: number | undefined): string {
   return input === undefined || input < 0 ? (plan.baseName ?? 'the base') : (plan.inputNames[input] ?? '');
+}
+
+/** An input of a merge that cannot be merged. */
+export function nonFiniteError(model: string, tensor: string, element: number | string, value: number): TributaryError {
+  return new TributaryError('NON_FINITE', {
+    what: `${model} holds ${value} in tensor ${tensor}`,
+    where: `${model}: ${tensor}, element ${element}`,
+    expected: 'finite numbers',
+    got: String(value),
+    fix: 'The training diverged or the file is damaged; leave this model out.',
+  });
 }
 
 /** The error for the first of the findings that forbid an output, if there is one. */
@@ -26,14 +38,8 @@ export function fatalError(plan: MergePlan, layout: TileLayout, findings: readon
   const name = tensor?.name ?? '';
   switch (finding.kind) {
     case 'nonFinite': {
-      const model = nameOf(plan, finding.use === BASE_USE ? BASE_USE : tensor?.uses[finding.use]?.input);
-      return new TributaryError('NON_FINITE', {
-        what: `${model} holds ${finding.value} in tensor ${name}`,
-        where: `${model}: ${name}, element ${finding.element}`,
-        expected: 'finite numbers',
-        got: String(finding.value),
-        fix: 'The training diverged or the file is damaged; leave this model out.',
-      });
+      const model = modelName(plan, finding.use === BASE_USE ? BASE_USE : tensor?.uses[finding.use]?.input);
+      return nonFiniteError(model, name, finding.element, finding.value);
     }
     case 'overflow':
       return new TributaryError('NON_FINITE', {
@@ -44,11 +50,11 @@ export function fatalError(plan: MergePlan, layout: TileLayout, findings: readon
     case 'emptyTask':
       return undefined;
     case 'difference': {
-      const model = nameOf(plan, tensor?.uses[finding.use]?.input);
+      const model = modelName(plan, tensor?.uses[finding.use]?.input);
       return new TributaryError('UNSUPPORTED_DTYPE', {
         what: `tensor ${name} is ${tensor?.dtype ?? ''}, which is only passed through when all models hold the same bytes`,
         where: `${model}: ${name}`,
-        expected: `the bytes of ${nameOf(plan, tensor?.uses[0]?.input)}`,
+        expected: `the bytes of ${modelName(plan, tensor?.uses[0]?.input)}`,
         got: 'other bytes',
         fix: 'Save the models as F32, F16 or BF16.',
       });
@@ -61,11 +67,11 @@ export function findingWarnings(plan: MergePlan, layout: TileLayout, findings: r
   const warnings = new Set<string>();
   for (const finding of findings) {
     if (finding.kind === 'emptyTask')
-      warnings.add(`the mask of ${nameOf(plan, finding.use)} is empty: its own model is the base (its rescaler is 0)`);
+      warnings.add(`the mask of ${modelName(plan, finding.use)} is empty: its own model is the base (its rescaler is 0)`);
     if (finding.kind !== 'difference') continue;
     const tensor = tensorOfTile(plan, layout, finding.unit);
     if (tensor === undefined) continue;
-    warnings.add(`${tensor.name} (${tensor.dtype}) differs between models; it is taken from ${nameOf(plan, tensor.uses[0]?.input)}`);
+    warnings.add(`${tensor.name} (${tensor.dtype}) differs between models; it is taken from ${modelName(plan, tensor.uses[0]?.input)}`);
   }
   return [...warnings].sort();
 }

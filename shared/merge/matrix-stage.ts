@@ -3,21 +3,16 @@
  * killed run left is made anew. As many matrices are in memory at a time as fit.
  */
 import { mkdir, rm } from 'node:fs/promises';
-import { freemem } from 'node:os';
 import { join } from 'node:path';
-import { TributaryError } from '../errors/tributary-error.js';
 import type { WasmModule } from '../kernels/web-assembly.js';
 import type { EngineChoice } from '../linalg/linear-algebra.js';
-import { createMemoryBudget } from '../util/memory-budget.js';
-import type { NotFinite } from '../workers/matrix-job.js';
 import { compileMatrices } from './compile-matrices.js';
-import { type Derivation, isScratchPath, scratchName } from './derive.js';
+import { isScratchPath, scratchName } from './derive.js';
+import { modelName, nonFiniteError } from './findings.js';
+import { runMatrixRequests } from './matrix-batch.js';
 import { taskBytes } from './matrix-memory.js';
 import { createMatrixThreads } from './matrix-threads.js';
 import type { MergePlan, PlannedTensor } from './types.js';
-
-/** Share of the free memory that matrices may take. */
-const MEMORY_SHARE = 0.6;
 
 export interface MatrixStage {
   /** Where a path of the plan lies. */
@@ -39,26 +34,9 @@ export interface MatrixStageOptions {
   readonly onProgress: (done: number) => void;
 }
 
-function nonFiniteError(
-  plan: MergePlan,
-  { name }: PlannedTensor,
-  derivation: Derivation,
-  { input, element, value }: NotFinite,
-): TributaryError {
-  const number = derivation.inputs[input]?.input;
-  const model = number === undefined || number < 0 ? (plan.baseName ?? 'the base') : (plan.inputNames[number] ?? '');
-  return new TributaryError('NON_FINITE', {
-    what: `${model} holds ${value} in tensor ${name}`,
-    where: `${model}: ${name}, element ${element}`,
-    expected: 'finite numbers',
-    got: String(value),
-    fix: 'The training diverged or the file is damaged; leave this model out.',
-  });
-}
-
 export function createMatrixStage(options: MatrixStageOptions): MatrixStage {
   const { plan, scratchDir, engine, kernels, signal } = options;
-  const threads = createMatrixThreads(engine.engine === 'tensorflow' ? 1 : options.threads, { engine, kernels });
+  const threads = createMatrixThreads(options.threads, { engine, kernels });
   const pathOf = (path: string): string => (isScratchPath(path) ? join(scratchDir, scratchName(path)) : path);
   let done = 0;
 
@@ -72,27 +50,21 @@ export function createMatrixStage(options: MatrixStageOptions): MatrixStage {
         derived.map(({ derivation }) => derivation),
         pathOf,
       );
-      const budget = createMemoryBudget(freemem() * MEMORY_SHARE);
-      const failed = new AbortController();
-      const stop = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
-      const results = tasks.map(async (task, index) => {
-        const one = derived[index];
-        const bytes = one === undefined ? 0 : taskBytes(one.derivation);
-        await budget.take(bytes);
-        try {
-          if (one === undefined || failed.signal.aborted) return;
-          const { notFinite } = await threads.run({ kind: 'task', task, sources }, stop);
-          if (notFinite !== undefined) throw nonFiniteError(plan, one.tensor, one.derivation, notFinite);
+      const sizes = derived.map(({ derivation }) => taskBytes(derivation));
+      await runMatrixRequests(threads, {
+        requests: tasks.map((task) => ({ kind: 'task', task, sources })),
+        bytesOf: (index) => sizes[index] ?? 0,
+        resultOf: ({ notFinite }, index) => {
+          const one = derived[index];
+          if (notFinite !== undefined && one !== undefined) {
+            const { input, element, value } = notFinite;
+            throw nonFiniteError(modelName(plan, one.derivation.inputs[input]?.input), one.tensor.name, element, value);
+          }
           done += 1;
           options.onProgress(done);
-        } catch (error) {
-          if (!failed.signal.aborted) failed.abort(error);
-        } finally {
-          budget.giveBack(bytes);
-        }
+        },
+        signal,
       });
-      await Promise.all(results);
-      if (failed.signal.aborted) throw failed.signal.reason;
     },
     async release(tensors) {
       const { tasks } = compileMatrices(

@@ -75,8 +75,9 @@ async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined
   }
 }
 
-/** Threads start when they are first needed, at most `threads`. */
-export function createMatrixThreads(threads: number, start: MatrixStart): MatrixThreads {
+/** Threads start when they are first needed, at most `wanted`; TensorFlow computes in one, which has threads of its own. */
+export function createMatrixThreads(wanted: number, start: MatrixStart): MatrixThreads {
+  const threads = start.engine.engine === 'tensorflow' ? 1 : wanted;
   const all: Thread[] = [];
   const free: Thread[] = [];
   const waiting: ((thread: Thread) => void)[] = [];

@@ -1,5 +1,4 @@
 /** One tensor's task vectors through steps on whole matrices, in a worker thread: read, transform, combine, write to a scratch file. */
-import { closeSync, openSync, writeSync } from 'node:fs';
 import { TributaryError } from '../errors/tributary-error.js';
 import type { Kernels } from '../kernels/kernels.js';
 import type { LinearAlgebra, Matrix } from '../linalg/linear-algebra.js';
@@ -14,6 +13,7 @@ import { createMatrixLoader, type MatrixLoader } from './load-matrix.js';
 import type { MatrixInput, MatrixTask, StoredProduct } from './matrix-job.js';
 import { createSourceReader } from './source-reader.js';
 import type { SourceTable } from './source-table.js';
+import { writeParts } from './store-matrix.js';
 
 interface Factors {
   readonly left: Matrix;
@@ -55,17 +55,14 @@ function combined(la: LinearAlgebra, task: MatrixTask, vectors: () => Matrix[]):
   }
 }
 
+function* asBytes(matrices: Iterable<Matrix>): Iterable<Uint8Array> {
+  for (const { data } of matrices) yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
 export function runMatrixTask(la: LinearAlgebra, kernels: Kernels, sources: SourceTable, task: MatrixTask): void {
   const { rows, columns, inputs, base, combine } = task;
   kernels.reset();
   const reader = createSourceReader(sources, kernels);
-  const file = openSync(task.path, 'w');
-  let end = 0;
-  const write = ({ data }: Matrix): void => {
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done, bytes.length - done, end + done);
-    end += bytes.length;
-  };
   try {
     const loader = createMatrixLoader(kernels, reader);
     const vector = (input: MatrixInput, index: number): Matrix =>
@@ -87,21 +84,23 @@ export function runMatrixTask(la: LinearAlgebra, kernels: Kernels, sources: Sour
       addTransformed(input, index, 1, into);
       return into;
     };
-    if (combine.kind === 'sum') {
-      const into = zeros(rows, columns);
-      inputs.forEach((input, index) => addTransformed(input, index, input.weight, into));
-      write(into);
-    } else if (combine.kind === 'each') {
-      inputs.forEach((input, index) => {
-        const { product, eta = 100 } = input;
-        if (product === undefined) write(transformed(input, index));
-        else for (const factor of padded(starOfProduct(la, loader, index, product, eta), product.rank)) write(factor);
-      });
-    } else {
-      write(combined(la, task, () => inputs.map(transformed)));
+    function* made(): Iterable<Matrix> {
+      if (combine.kind === 'sum') {
+        const into = zeros(rows, columns);
+        inputs.forEach((input, index) => addTransformed(input, index, input.weight, into));
+        yield into;
+      } else if (combine.kind === 'each') {
+        for (const [index, input] of inputs.entries()) {
+          const { product, eta = 100 } = input;
+          if (product === undefined) yield transformed(input, index);
+          else yield* padded(starOfProduct(la, loader, index, product, eta), product.rank);
+        }
+      } else {
+        yield combined(la, task, () => inputs.map(transformed));
+      }
     }
+    writeParts(task.path, asBytes(made()));
   } finally {
-    closeSync(file);
     reader.close();
   }
 }

@@ -42,8 +42,8 @@ export function createMatrixStorer(kernels: Kernels): MatrixStorer {
   };
 }
 
-/** Makes a file of the parts, one after the other. @throws system errors as they are */
-export function writeParts(path: string, parts: readonly Uint8Array[]): void {
+/** Makes a file of the parts, one after the other; they may be made as they are taken. @throws system errors as they are, and what making them throws */
+export function writeParts(path: string, parts: Iterable<Uint8Array>): void {
   const file = openSync(path, 'w');
   try {
     let end = 0;
