@@ -5,7 +5,8 @@
 import { join } from 'node:path';
 import { isMergeDType, type MergeDType } from '../formats/tensor.js';
 import type { FoundEngine } from '../linalg/linear-algebra.js';
-import { type MergeOptions, type MergeProgress, PORTABLE } from '../merge/run-merge.js';
+import { PORTABLE } from '../merge/carry-out.js';
+import type { MergeOptions, MergeProgress } from '../merge/run-merge.js';
 import { isUnchanged } from '../merge/unchanged.js';
 import type { AdapterOutput } from '../recipe/recipe.js';
 import type { WorkerPool } from '../workers/pool.js';

@@ -110,6 +110,15 @@ export const CATALOGUE = {
   ROUND_CLOSED: row('The round no longer takes contributions.', 'FAILED_PRECONDITION', 'refused'),
   ROUND_STATE: row('The round is in a state in which this is not possible.', 'FAILED_PRECONDITION', 'refused'),
   NO_CONTRIBUTIONS: row('The round has fewer accepted contributions than it needs.', 'FAILED_PRECONDITION', 'refused'),
+  STUDY_NOT_FOUND: row('The round has no map block, or its model is not published yet.', 'NOT_FOUND', 'refused'),
+  METRIC_REFUSED: row('A reported metric is not a number, or outside of the bounds of its task.', 'INVALID_ARGUMENT', 'refused'),
+  LEASE_LOST: row('The lease of a measurement expired and its work was handed to another agent.', 'FAILED_PRECONDITION', 'refused'),
+  EVALUATION_FAILED: row('An evaluator failed, ran out of time, or printed no metric.', 'INVALID_ARGUMENT', 'input'),
+  EVALUATOR_UNAVAILABLE: row('What an evaluator needs is not installed here.', 'FAILED_PRECONDITION', 'resources'),
+  DATA_INVALID: row('A data file of an evaluator cannot be read, or lacks what the model needs.', 'INVALID_ARGUMENT', 'input'),
+  FRONT_NOT_READY: row('Too little has been measured for this question.', 'FAILED_PRECONDITION', 'refused', true),
+  NO_SUCH_POINT: row('No point of the front satisfies the constraints.', 'FAILED_PRECONDITION', 'refused'),
+
   QUARANTINED: row('The contribution failed admission; the reason is in the message.', 'FAILED_PRECONDITION', 'refused'),
 
   UNAUTHENTICATED: row('The coordinator wants a token and the one given is missing or unknown.', 'UNAUTHENTICATED', 'refused'),
@@ -117,7 +126,7 @@ export const CATALOGUE = {
 
   DISK_FULL: row('Not enough space on the disk.', 'RESOURCE_EXHAUSTED', 'resources', true),
   PORT_IN_USE: row('The address to listen on is taken.', 'RESOURCE_EXHAUSTED', 'resources', true),
-  DATA_DIR_LOCKED: row('Another coordinator uses this data folder.', 'RESOURCE_EXHAUSTED', 'resources', true),
+  DATA_DIR_LOCKED: row('Another process uses this data or work folder.', 'RESOURCE_EXHAUSTED', 'resources', true),
   IO_ERROR: row('The operating system refused to read or write a file.', 'INTERNAL', 'resources', true),
   COORDINATOR_UNAVAILABLE: row('The coordinator cannot be reached, is starting or is shutting down.', 'UNAVAILABLE', 'unavailable', true),
 } as const satisfies Record<string, CatalogueEntry>;

@@ -11,7 +11,7 @@ import { isScratchPath, scratchName } from './derive.js';
 import { modelName, nonFiniteError } from './findings.js';
 import { runMatrixRequests } from './matrix-batch.js';
 import { taskBytes } from './matrix-memory.js';
-import { createMatrixThreads } from './matrix-threads.js';
+import { createMatrixThreads, type MatrixThreads } from './matrix-threads.js';
 import type { MergePlan, PlannedTensor } from './types.js';
 
 export interface MatrixStage {
@@ -34,37 +34,60 @@ export interface MatrixStageOptions {
   readonly onProgress: (done: number) => void;
 }
 
+export const inScratch =
+  (scratchDir: string) =>
+  (path: string): string =>
+    isScratchPath(path) ? join(scratchDir, scratchName(path)) : path;
+
+export interface Making {
+  readonly plan: Pick<MergePlan, 'baseName' | 'inputNames'>;
+  readonly pathOf: (path: string) => string;
+  readonly signal?: AbortSignal | undefined;
+  /** Called as each is done. */
+  readonly onDone: (tensor: PlannedTensor) => void;
+}
+
+/** Makes what is derived of these tensors; the folder of the scratch files exists. @throws as MatrixStage.make */
+export async function makeDerived(threads: MatrixThreads, tensors: readonly PlannedTensor[], making: Making): Promise<void> {
+  const { plan, pathOf, signal, onDone } = making;
+  const derived = tensors.flatMap((tensor) => (tensor.derivation === undefined ? [] : [{ tensor, derivation: tensor.derivation }]));
+  const { sources, tasks } = compileMatrices(
+    derived.map(({ derivation }) => derivation),
+    pathOf,
+  );
+  const sizes = derived.map(({ derivation }) => taskBytes(derivation));
+  await runMatrixRequests(threads, {
+    requests: tasks.map((task) => ({ kind: 'task', task, sources })),
+    bytesOf: (index) => sizes[index] ?? 0,
+    resultOf: ({ notFinite }, index) => {
+      const one = derived[index];
+      if (one === undefined) return;
+      if (notFinite !== undefined) {
+        const { input, element, value } = notFinite;
+        throw nonFiniteError(modelName(plan, one.derivation.inputs[input]?.input), one.tensor.name, element, value);
+      }
+      onDone(one.tensor);
+    },
+    signal,
+  });
+}
+
 export function createMatrixStage(options: MatrixStageOptions): MatrixStage {
   const { plan, scratchDir, engine, kernels, signal } = options;
   const threads = createMatrixThreads(options.threads, { engine, kernels });
-  const pathOf = (path: string): string => (isScratchPath(path) ? join(scratchDir, scratchName(path)) : path);
+  const pathOf = inScratch(scratchDir);
   let done = 0;
+  const onDone = (): void => {
+    done += 1;
+    options.onProgress(done);
+  };
 
   return {
     pathOf,
     async make(tensors) {
-      const derived = tensors.flatMap((tensor) => (tensor.derivation === undefined ? [] : [{ tensor, derivation: tensor.derivation }]));
-      if (derived.length === 0) return;
+      if (tensors.every(({ derivation }) => derivation === undefined)) return;
       await mkdir(scratchDir, { recursive: true });
-      const { sources, tasks } = compileMatrices(
-        derived.map(({ derivation }) => derivation),
-        pathOf,
-      );
-      const sizes = derived.map(({ derivation }) => taskBytes(derivation));
-      await runMatrixRequests(threads, {
-        requests: tasks.map((task) => ({ kind: 'task', task, sources })),
-        bytesOf: (index) => sizes[index] ?? 0,
-        resultOf: ({ notFinite }, index) => {
-          const one = derived[index];
-          if (notFinite !== undefined && one !== undefined) {
-            const { input, element, value } = notFinite;
-            throw nonFiniteError(modelName(plan, one.derivation.inputs[input]?.input), one.tensor.name, element, value);
-          }
-          done += 1;
-          options.onProgress(done);
-        },
-        signal,
-      });
+      await makeDerived(threads, tensors, { plan, pathOf, signal, onDone });
     },
     async release(tensors) {
       const { tasks } = compileMatrices(

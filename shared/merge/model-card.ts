@@ -16,6 +16,12 @@ export interface CardModel {
   readonly digest?: string | undefined;
 }
 
+/** Further words: a heading and Markdown under it. */
+export interface CardSection {
+  readonly heading: string;
+  readonly text: string;
+}
+
 export interface ModelCard {
   readonly title: string;
   readonly recipe: Recipe;
@@ -33,6 +39,8 @@ export interface ModelCard {
   readonly adapter?: readonly (readonly [string, string])[] | undefined;
   /** Further lines of the lineage table, such as round and model version: label and value. */
   readonly lineage?: readonly (readonly [string, string])[] | undefined;
+  /** Behind the models. */
+  readonly sections?: readonly CardSection[] | undefined;
 }
 
 const TORCH_NAMES: Partial<Record<DType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16', F64: 'float64' };
@@ -131,6 +139,7 @@ export function renderModelCard(card: ModelCard): string {
     cardTable(['', ''], facts),
     '## Models',
     modelTable(card.models),
+    ...(card.sections ?? []).flatMap(({ heading, text }) => [`## ${heading}`, text]),
     ...(card.warnings.length === 0 ? [] : ['## Warnings', card.warnings.map((warning) => `- ${warning}`).join('\n')]),
     '## Recipe',
     fenced(recipe.text, 'yaml'),

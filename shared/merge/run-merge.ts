@@ -2,7 +2,7 @@
  * Carries out a merge plan. The same plan gives the same bytes whatever the number of threads, the tile size and the number of times it was
  * killed and continued. Memory does not depend on the size of the model or the number of contributions.
  */
-import { type FileHandle, open, rm, stat, writeFile } from 'node:fs/promises';
+import { rm, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { ErrorCode } from '../errors/catalogue.js';
@@ -11,12 +11,11 @@ import { compileKernels } from '../kernels/kernels.js';
 import type { FoundEngine } from '../linalg/linear-algebra.js';
 import { startPool, type WorkerPool } from '../workers/pool.js';
 import { CONTROL, type Finding } from '../workers/protocol.js';
-import { compilePart, layOutTiles } from './compile-job.js';
+import { derivationsOf, PORTABLE, prepareOutputs, requireUsable, tilePlan, writeTiles } from './carry-out.js';
 import { compileMatrices } from './compile-matrices.js';
-import { fatalError, findingWarnings } from './findings.js';
+import { findingWarnings } from './findings.js';
 import { openJournal, planDigest, readJournal } from './journal.js';
 import { createMatrixStage } from './matrix-stage.js';
-import { mergeParts } from './merge-parts.js';
 import { outputFiles } from './shards.js';
 import { checkTarget, clearStaging, closeStaging, openStaging, publish, type Staging, stagingFor, syncDirectory } from './staging.js';
 import type { MergePlan } from './types.js';
@@ -65,35 +64,12 @@ export interface MergeOutcome {
   readonly engine?: FoundEngine | undefined;
 }
 
-/** Bytes of a tile in its widest buffer; see `npm run bench -- merge` for how it was chosen. */
-const DEFAULT_TILE_BYTES = 256 * 1024;
 const JOURNAL_INTERVAL_MS = 250;
 const DURABLE_JOURNAL_INTERVAL_MS = 2_000;
 const PROGRESS_INTERVAL_MS = 100;
 
-export const PORTABLE: FoundEngine = {
-  choice: { engine: 'portable' },
-  device: 'cpu',
-  library: 'WebAssembly',
-  reason: 'nothing else was asked for',
-  notes: [],
-};
-
 /** What no later run can do better with the same inputs. */
 const HOPELESS: readonly ErrorCode[] = ['NON_FINITE', 'UNSUPPORTED_DTYPE', 'ZERO_NORM', 'RECIPE_INVALID', 'LINALG_FAILED'];
-
-/** Creates the output files at their full size with their headers; false when those of an earlier run can be continued instead. */
-async function prepareOutputs(plan: MergePlan, staging: Staging, resume: boolean): Promise<FileHandle[]> {
-  const files: FileHandle[] = [];
-  for (const shard of outputFiles(plan)) {
-    const file = await open(join(staging.output, shard.fileName), resume ? 'r+' : 'w');
-    files.push(file);
-    if (resume) continue;
-    await file.truncate(shard.sizeBytes);
-    await file.write(shard.headerBytes, 0, shard.headerBytes.length, 0);
-  }
-  return files;
-}
 
 async function outputsStand(plan: MergePlan, staging: Staging): Promise<boolean> {
   for (const shard of outputFiles(plan)) {
@@ -133,12 +109,10 @@ export async function runMerge(plan: MergePlan, options: MergeOptions): Promise<
 
 async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPool, staging: Staging): Promise<MergeOutcome> {
   const { durable, signal } = options;
-  const tileBytes = options.tileElements === undefined ? DEFAULT_TILE_BYTES : options.tileElements * 2;
-  const layout = layOutTiles(plan.tensors, Math.max(8, tileBytes));
-  const compiled = compilePart(plan.tensors, 0, layout);
   const kernels = compileKernels();
-  const done = new Uint8Array(new SharedArrayBuffer(layout.tiles));
-  const derivations = plan.tensors.flatMap(({ derivation }) => (derivation === undefined ? [] : [derivation]));
+  const tiled = tilePlan(plan, options.tileElements);
+  const { layout, compiled, done, control } = tiled;
+  const derivations = derivationsOf(plan);
   const engine = derivations.length === 0 ? undefined : await (options.findEngine?.() ?? PORTABLE);
   const ofMatrices = { ...compileMatrices(derivations, (path) => path), engine: `${engine?.library} ${engine?.device}` };
   const digest = await planDigest(plan, compiled, ofMatrices, options.inputIdentity);
@@ -148,8 +122,7 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
     await clearStaging(staging);
   }
   const resumedTiles = done.reduce((sum, one) => sum + one, 0);
-  const outputs = await prepareOutputs(plan, staging, resume);
-  const control = new Int32Array(new SharedArrayBuffer(CONTROL.slots * 4));
+  const outputs = await prepareOutputs(plan, staging.output, resume);
   const syncOutputs = async (): Promise<void> => {
     for (const file of outputs) await file.datasync();
   };
@@ -188,23 +161,7 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
     options.journalIntervalMs ?? (durable ? DURABLE_JOURNAL_INTERVAL_MS : JOURNAL_INTERVAL_MS),
   );
   try {
-    findings = await mergeParts(
-      {
-        pool,
-        kernels: await kernels,
-        signal,
-        layout,
-        done,
-        control,
-        inputNames: plan.inputNames,
-        planned: plan.tensors,
-        compiled: stage === undefined ? compiled : compilePart(plan.tensors, 0, layout, stage.pathOf),
-        pathOf: stage?.pathOf,
-        matrices: stage,
-        outputPaths: outputFiles(plan).map((shard) => join(staging.output, shard.fileName)),
-      },
-      plan,
-    );
+    findings = await writeTiles(tiled, { pool, kernels: await kernels, folder: staging.output, matrices: stage, signal });
   } finally {
     clearInterval(progressTimer);
     await stage?.close();
@@ -213,8 +170,7 @@ async function mergeInto(plan: MergePlan, options: MergeOptions, pool: WorkerPoo
     await journal.close();
     for (const file of outputs) await file.close();
   }
-  const fatal = fatalError(plan, layout, findings);
-  if (fatal !== undefined) throw fatal;
+  requireUsable(tiled, findings);
   report();
   if (plan.indexText !== undefined) await writeFile(join(staging.output, 'model.safetensors.index.json'), plan.indexText);
   await options.writeExtras?.(staging.output, engine);

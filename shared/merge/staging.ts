@@ -6,9 +6,10 @@
  * `scratch/` (never taken over from an earlier run).
  */
 import { closeSync, fsyncSync, openSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { TributaryError, toTributaryError } from '../errors/tributary-error.js';
+import { giveLockBack, takeLock } from '../util/lock-file.js';
 
 export interface Staging {
   /** The folder of this merge. */
@@ -58,44 +59,18 @@ export async function checkTarget(outputDir: string, force: boolean): Promise<vo
   });
 }
 
-/** Identifies a process beyond its number, which is used again: its start time, where /proc tells it. */
-async function processIdentity(pid: number): Promise<string | undefined> {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return undefined;
-  }
-  const line = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return `${pid} ${line.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? ''}`;
-}
-
 /** Creates the staging folder and takes its lock; a lock whose process is gone is taken over. @throws OUTPUT_EXISTS when another merge is at work */
 export async function openStaging(staging: Staging): Promise<void> {
-  const lockPath = join(staging.root, LOCK);
   try {
     await mkdir(staging.output, { recursive: true });
-    const own = (await processIdentity(process.pid)) ?? `${process.pid}`;
-    for (let attempt = 0; ; attempt += 1) {
-      const taken = await writeFile(lockPath, own, { flag: 'wx' }).then(
-        () => true,
-        (error: unknown) => {
-          if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-          throw error;
-        },
-      );
-      if (taken) return;
-      const holder = await readFile(lockPath, 'utf8').catch(() => '');
-      const alive = holder !== '' && (await processIdentity(Number.parseInt(holder, 10))) === holder;
-      if (alive || attempt > 3) {
-        throw new TributaryError('OUTPUT_EXISTS', {
-          what: 'another merge is writing this output',
-          where: staging.root,
-          got: `process ${holder}`,
-          fix: 'Wait for it, or choose another folder.',
-        });
-      }
-      await rm(lockPath, { force: true });
-    }
+    const holder = await takeLock(join(staging.root, LOCK));
+    if (holder !== undefined)
+      throw new TributaryError('OUTPUT_EXISTS', {
+        what: 'another merge is writing this output',
+        where: staging.root,
+        got: `process ${holder}`,
+        fix: 'Wait for it, or choose another folder.',
+      });
   } catch (error) {
     throw toTributaryError(error, staging.root);
   }
@@ -103,7 +78,7 @@ export async function openStaging(staging: Staging): Promise<void> {
 
 /** Gives the lock back and leaves everything else for a later run. */
 export async function closeStaging(staging: Staging): Promise<void> {
-  await rm(join(staging.root, LOCK), { force: true });
+  await giveLockBack(join(staging.root, LOCK));
 }
 
 /** Throws away what an earlier, different merge left. */

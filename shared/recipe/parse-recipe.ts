@@ -4,6 +4,7 @@
  */
 
 import { parametersOf } from './composition.js';
+import { parseMap } from './parse-map.js';
 import { parseContributors, parseModels, parseModules, parseSlices } from './parse-models.js';
 import { parseOutput } from './parse-output.js';
 import { addRefinements, type ParsedRule, parseMethod, parseWrittenRule, replaceWeighting } from './parse-rule.js';
@@ -44,6 +45,7 @@ const TOP_KEYS = [
   'tokenizer_source',
   'chat_template',
   'output',
+  'map',
 ] as const;
 
 function parseNumerics(at: YamlNode): Numerics {
@@ -142,6 +144,7 @@ export function parseRecipe(text: string, { fileName }: { fileName: string }): R
     });
   const parameters = new Map(read('parameters', (at) => parseParameters(context, at, 'global')));
   addSettings(rule, parameters, context.options, entries.get('parameters')?.keyNode ?? root);
+  const seed = read('seed', parseSeed) ?? 0;
   return {
     text,
     fileName,
@@ -158,8 +161,9 @@ export function parseRecipe(text: string, { fileName }: { fileName: string }): R
     numerics: read('numerics', parseNumerics) ?? 'exact',
     dtype: read('dtype', parseDtype),
     outDtype: read('out_dtype', parseDtype),
-    seed: read('seed', parseSeed) ?? 0,
+    seed,
     output: read('output', parseOutput),
+    map: read('map', (at) => parseMap(at, description, Math.abs(seed))),
     tokenizer: tokenizer ?? tokenizerSource,
     chatTemplate: read('chat_template', parseChatTemplate),
     warnings: context.warnings,

@@ -2,6 +2,8 @@
  * Reads which rule a recipe asks for: a preset by name, or the composition written out under `rule:`; then what `weighting:` and `refine:`
  * change about it. Options of steps are parameters of the same names, lifted to the top of the recipe.
  */
+
+import { suggest } from '../util/suggest.js';
 import { changePreset, contradictionIn, describeComposition } from './composition.js';
 import { parseSetting } from './parse-settings.js';
 import type {
@@ -19,7 +21,6 @@ import { COMBINES } from './steps/combines.js';
 import { POSTS } from './steps/posts.js';
 import { TRANSFORMS } from './steps/transforms.js';
 import { WEIGHTINGS } from './steps/weightings.js';
-import { suggest } from './suggest.js';
 import {
   describe,
   entriesOf,

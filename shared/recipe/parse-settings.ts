@@ -2,10 +2,11 @@
  * Reads `parameters` blocks and the options of steps against the parameters a rule has: numbers (with filters and gradients) and words.
  * An unknown name is an error; one of mergekit's that the rule does not read is a warning, as mergekit would not say a word.
  */
+
+import { suggest } from '../util/suggest.js';
 import { parseParameterValue } from './parse-values.js';
 import type { Parameters, ParameterValue, RuleDescription, RuleParameter } from './recipe.js';
 import { MERGEKIT_PARAMETERS } from './rules.js';
-import { suggest } from './suggest.js';
 import {
   describe,
   entriesOf,

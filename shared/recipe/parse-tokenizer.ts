@@ -1,7 +1,8 @@
 /** Reads what a recipe says about the tokenizer and its chat template. Vocabularies are not merged in this version: that is refused here. */
+
+import { suggest } from '../util/suggest.js';
 import { CHAT_TEMPLATES } from './chat-templates.js';
 import { parseModelReference } from './parse-values.js';
-import { suggest } from './suggest.js';
 import {
   describe,
   entriesOf,

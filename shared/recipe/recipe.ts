@@ -1,5 +1,6 @@
 /** The typed form of a recipe: everything checked, nothing defaulted away. Plain data; it crosses threads and is kept with a round. */
 import type { MergeDType } from '../formats/tensor.js';
+import type { MapBlock } from './map-block.js';
 
 /** A number, or numbers spread over the layers (first entry at the first layer, last at the last, linear between). */
 export type ParameterNumber = number | readonly number[];
@@ -180,6 +181,8 @@ export interface Recipe {
   readonly seed: number;
   /** Undefined: the whole model. */
   readonly output?: AdapterOutput | undefined;
+  /** In rounds: the Pareto front that agents measure once the model is published. */
+  readonly map?: MapBlock | undefined;
   /** Whose tokenizer the output gets, when the recipe says it: `base`, `union`, or the reference of a model. */
   readonly tokenizer?: string | undefined;
   /** `auto`, the name of a template, or a Jinja template. */

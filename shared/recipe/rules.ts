@@ -31,7 +31,7 @@ const words = (text: string): readonly string[] => text.split(/\s+/);
 export const LATER_METHODS: readonly string[] = words('regmean fisher pleas ram ramplus_tl core_space');
 
 /** Keys at the top of a recipe that will mean something here. */
-export const LATER_KEYS: readonly string[] = words('map round');
+export const LATER_KEYS: readonly string[] = words('round');
 
 /** Steps of a written-out rule that are planned. */
 export const LATER_STEPS: readonly string[] = words('align regmean least_squares norm_preservation');

@@ -5,7 +5,7 @@
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type Scalar } from 'yaml';
 import type { ErrorCode } from '../errors/catalogue.js';
 import { TributaryError } from '../errors/tributary-error.js';
-import { suggest } from './suggest.js';
+import { suggest } from '../util/suggest.js';
 
 /** A recipe is a page of text; anything far larger is a mistake (or weights). */
 const MAX_RECIPE_CHARACTERS = 4_000_000;

@@ -12,7 +12,7 @@ export function compareStrings(a: string, b: string): number {
 }
 
 /** Hex SHA-256 over the sorted tensors: name, dtype, shape, digests of their chunks. Independent of file layout. */
-export function digestOfWeights(tensors: readonly { readonly info: TensorInfo; readonly chunkDigests: readonly Uint8Array[] }[]): string {
+export function digestOfWeights(tensors: readonly TensorDigests[]): string {
   const hash = createHash('sha256');
   for (const { info, chunkDigests } of [...tensors].sort((a, b) => compareStrings(a.info.name, b.info.name))) {
     hash.update(`${JSON.stringify([info.name, info.dtype, info.shape])}\n`);
@@ -34,8 +34,13 @@ function slice(segments: readonly Segment[], start: number, length: number): Seg
   return parts;
 }
 
+export interface TensorDigests {
+  readonly info: TensorInfo;
+  readonly chunkDigests: readonly Uint8Array[];
+}
+
 /** Reads and hashes all weights; of an adapter those that its own file holds. @throws SAFETENSORS_TRUNCATED, IO_ERROR, INTERRUPTED */
-export async function weightsDigestOf(tensors: TensorMap, pool: WorkerPool, signal?: AbortSignal): Promise<string> {
+export async function digestTensors(tensors: TensorMap, pool: WorkerPool, signal?: AbortSignal): Promise<TensorDigests[]> {
   const computed = [...tensors.values()].find(({ product, sum }) => product !== undefined || sum !== undefined);
   if (computed !== undefined) throw new TributaryError('INTERNAL', { what: 'a tensor without bytes has no digest', where: computed.name });
   const cut = [...tensors.values()].map((tensor) => ({
@@ -47,11 +52,14 @@ export async function weightsDigestOf(tensors: TensorMap, pool: WorkerPool, sign
     { pool, signal },
   );
   let at = 0;
-  return digestOfWeights(
-    cut.map(({ info, chunks }) => {
-      const own = digests.slice(at, at + chunks.length);
-      at += chunks.length;
-      return { info, chunkDigests: own };
-    }),
-  );
+  return cut.map(({ info, chunks }) => {
+    const own = digests.slice(at, at + chunks.length);
+    at += chunks.length;
+    return { info, chunkDigests: own };
+  });
+}
+
+/** @throws as digestTensors */
+export async function weightsDigestOf(tensors: TensorMap, pool: WorkerPool, signal?: AbortSignal): Promise<string> {
+  return digestOfWeights(await digestTensors(tensors, pool, signal));
 }

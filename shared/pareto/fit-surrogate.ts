@@ -1,0 +1,253 @@
+/**
+ * A surrogate of one task from its measurements: which link, how precise each measurement is, and whether the result may be served.
+ * Everything is arithmetic on the input in a fixed order: the same measurements give the same surrogate.
+ */
+import { type FitInput, fitLink, type LinkFit } from './fit-link.js';
+import { type Bounds, linkInverse } from './links.js';
+import { quadraticSize } from './quadratic.js';
+import type { LinkName, Measured, Surrogate, SurrogateQuality, SurrogateSettings, Task } from './study.js';
+
+export interface MeasuredPoint {
+  readonly coefficients: readonly number[];
+  readonly measured: Measured;
+}
+
+/** Another link has to be better by so much before a metric's own bounds are given up. */
+const NEAR_TIE = 0.95;
+/** A measured 0 or 1 is kept so far from the bound (share of the range) when nothing else tells how far it may be. */
+const CLIP_SHARE = 1e-3;
+/** Precisions that differ by less are not worth a second fit. */
+const EVEN = 1.1;
+
+interface Observations {
+  readonly points: readonly (readonly number[])[];
+  readonly values: Float64Array;
+  readonly counts: Float64Array | undefined;
+  readonly standardErrors: Float64Array | undefined;
+}
+
+const meanOf = (values: ArrayLike<number>): number => {
+  let sum = 0;
+  for (let at = 0; at < values.length; at++) sum += values[at] as number;
+  return sum / values.length;
+};
+
+/**
+ * One observation for each distinct point. Measurements of one point are averaged, and count as one: agents measure on fixed data, so a second
+ * one tells nothing new. Where only some say their standard error or count, the others get the median of those.
+ */
+function observe(measurements: readonly MeasuredPoint[]): Observations {
+  const groups = new Map<string, MeasuredPoint[]>();
+  for (const point of measurements) {
+    if (!Number.isFinite(point.measured.value)) continue;
+    const key = point.coefficients.map((value) => (value === 0 ? 0 : value)).join(' ');
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [point]);
+    else group.push(point);
+  }
+  const all = [...groups.values()];
+  const known = (read: (measured: Measured) => number | undefined): Float64Array | undefined => {
+    const each = all.map((group) => {
+      const said = group.map(({ measured }) => read(measured) ?? 0).filter((value) => value > 0 && Number.isFinite(value));
+      return said.length === 0 ? undefined : meanOf(said);
+    });
+    const sorted = each.filter((value) => value !== undefined).sort((a, b) => a - b);
+    const median = sorted[sorted.length >> 1];
+    return median === undefined ? undefined : Float64Array.from(each, (value) => value ?? median);
+  };
+  return {
+    points: all.map(([first]) => (first as MeasuredPoint).coefficients),
+    values: Float64Array.from(all, (group) => meanOf(group.map(({ measured }) => measured.value))),
+    counts: known(({ count }) => count),
+    standardErrors: known(({ standardError }) => standardError),
+  };
+}
+
+/** Half an example, or half of the smallest distance to a bound that was measured, or a thousandth of the range. */
+function clipOf({ lower, upper }: Bounds, { values, counts }: Observations): number {
+  let low = Infinity;
+  let high = -Infinity;
+  let nearest = Infinity;
+  for (const value of values) {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+    for (const bound of [lower, upper]) {
+      const distance = bound === undefined ? 0 : Math.abs(value - bound);
+      if (distance > 0) nearest = Math.min(nearest, distance);
+    }
+  }
+  const range = lower !== undefined && upper !== undefined ? upper - lower : high - low;
+  const example = counts === undefined ? Infinity : (0.5 * range) / counts.reduce((most, count) => Math.max(most, count), 1);
+  return Math.max(Math.min(CLIP_SHARE * range, nearest / 2, example), 1e-12 * range);
+}
+
+/** Precisions of mean 1. */
+function scaled(precisions: Float64Array): Float64Array {
+  const mean = meanOf(precisions);
+  return precisions.map((precision) => precision / mean);
+}
+
+const boundedLink = ({ lower, upper }: Bounds): LinkName =>
+  lower !== undefined && upper !== undefined ? 'sigmoid' : lower !== undefined || upper !== undefined ? 'softplus' : 'identity';
+
+function linksOf(task: Task, { link }: SurrogateSettings): readonly LinkName[] {
+  if (link !== 'auto') return [link];
+  const bounded = boundedLink(task);
+  return bounded === 'identity' ? [bounded] : [bounded, 'identity'];
+}
+
+/** Standard errors leave out that the surface is no quadratic; what residuals show beyond them is added (DerSimonian and Laird, 1986). */
+function withSpread(standardErrors: Float64Array, { variance }: LinkFit): { readonly precisions: Float64Array; readonly variance: number } {
+  const squares = standardErrors.map((error) => error * error);
+  const spread = Number.isFinite(variance) ? Math.max(0, variance - meanOf(squares)) : 0;
+  const precisions = squares.map((square) => 1 / (square + spread));
+  return { precisions: scaled(precisions), variance: 1 / meanOf(precisions) };
+}
+
+function isUneven(precisions: Float64Array): boolean {
+  let low = Infinity;
+  let high = 0;
+  for (const precision of precisions) {
+    low = Math.min(low, precision);
+    high = Math.max(high, precision);
+  }
+  return high > EVEN * low;
+}
+
+/** 1: as measured; 0: no better than the mean. */
+function explained(values: Float64Array, predicted: Float64Array): number {
+  const mean = meanOf(values);
+  let total = 0;
+  let left = 0;
+  for (let row = 0; row < values.length; row++) {
+    const [value, guess] = [values[row] as number, predicted[row] as number];
+    total += (value - mean) * (value - mean);
+    left += (value - guess) * (value - guess);
+  }
+  return 1 - left / total;
+}
+
+/** To within rounding. */
+function isConstant(values: Float64Array): boolean {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const value of values) {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  return high - low <= Math.max(1e-13 * Math.max(Math.abs(low), Math.abs(high)), 1e-150);
+}
+
+const bounded = ({ lower, upper }: Task): Bounds => ({
+  ...(lower === undefined ? {} : { lower }),
+  ...(upper === undefined ? {} : { upper }),
+});
+
+/** What never changes has no slope to find: the constant is the truth. Nothing at all is the middle of what is possible. */
+function constantSurrogate(
+  task: Task,
+  link: LinkName,
+  dimensions: number,
+  value: number | undefined,
+  quality: SurrogateQuality,
+): Surrogate {
+  const bounds = bounded(task);
+  const { lower, upper } = bounds;
+  const guess = value ?? (lower !== undefined && upper !== undefined ? (lower + upper) / 2 : (lower ?? upper ?? 0));
+  const parameters = Array.from({ length: quadraticSize(dimensions) }, () => 0);
+  const clip = 1e-9 * (lower !== undefined && upper !== undefined ? upper - lower : Math.max(1, Math.abs(guess)));
+  let inside = guess;
+  if (link !== 'identity') {
+    if (lower !== undefined) inside = Math.max(inside, lower + clip);
+    if (upper !== undefined) inside = Math.min(inside, upper - clip);
+  }
+  parameters[parameters.length - 1] = linkInverse(link, bounds, inside);
+  return { link, ...bounds, parameters, covariance: [], quality };
+}
+
+/** A distinct point, its (mean) value, and what the fit without it says; in units of the metric. */
+export interface LeftOutPoint {
+  readonly coefficients: readonly number[];
+  readonly value: number;
+  readonly leftOut: number;
+}
+
+export interface DetailedFit {
+  readonly surrogate: Surrogate;
+  readonly points: readonly LeftOutPoint[];
+}
+
+/**
+ * @param points with `dimensions` coefficients each; those whose value is not finite do not count
+ * @returns always a surrogate; `quality.usable` says whether it may be served, and `quality.reason` why not
+ */
+export function fitSurrogate(task: Task, settings: SurrogateSettings, dimensions: number, points: readonly MeasuredPoint[]): Surrogate {
+  return fitInDetail(task, settings, dimensions, points).surrogate;
+}
+
+/** The same, with what each measured point looked like to a fit without it. */
+export function fitInDetail(task: Task, settings: SurrogateSettings, dimensions: number, points: readonly MeasuredPoint[]): DetailedFit {
+  const seen = observe(points);
+  const { values, counts, standardErrors } = seen;
+  const measurements = values.length;
+  const least = dimensions + 2;
+  const tooFew = measurements < least ? `${measurements} distinct points are measured, and a fit needs ${least}` : undefined;
+  const [first] = values;
+  if (first === undefined || isConstant(values)) {
+    const quality = { r2: 1, heldOutR2: 1, heldOutRmse: 0, measurements, ridge: 0, usable: tooFew === undefined, reason: tooFew };
+    const link = settings.link === 'auto' ? 'identity' : settings.link;
+    const surrogate = constantSurrogate(task, link, dimensions, first, first === undefined ? { ...quality, r2: 0, heldOutR2: 0 } : quality);
+    return { surrogate, points: seen.points.map((coefficients) => ({ coefficients, value: first ?? 0, leftOut: first ?? 0 })) };
+  }
+
+  const bounds = bounded(task);
+  const even = new Float64Array(measurements).fill(1);
+  let input: FitInput = {
+    dimensions,
+    points: seen.points,
+    values,
+    precisions: counts === undefined || standardErrors !== undefined ? even : scaled(counts),
+    bounds,
+    clip: clipOf(bounds, seen),
+    ridge: settings.ridge,
+  };
+  const [own, other] = linksOf(task, settings).map((link) => fitLink(input, link)) as [LinkFit, LinkFit | undefined];
+  let fit = other !== undefined && other.leftOutRmse < NEAR_TIE * own.leftOutRmse ? other : own;
+  let { variance } = fit;
+  if (standardErrors !== undefined) {
+    const weighed = withSpread(standardErrors, fit);
+    ({ variance } = weighed);
+    if (isUneven(weighed.precisions)) {
+      input = { ...input, precisions: weighed.precisions };
+      fit = fitLink(input, fit.link);
+    }
+  }
+
+  const heldOutR2 = explained(values, fit.leftOut);
+  const explainsNothing =
+    heldOutR2 < settings.minR2
+      ? `held-out R2 is ${heldOutR2.toFixed(3)}, below ${settings.minR2}: the surrogate does not explain this metric`
+      : undefined;
+  const reason = tooFew ?? explainsNothing;
+  const surrogate: Surrogate = {
+    link: fit.link,
+    ...bounds,
+    parameters: [...fit.parameters],
+    covariance: Number.isFinite(variance) ? [...fit.covarianceAt(variance)] : [],
+    quality: {
+      r2: explained(values, fit.fitted),
+      heldOutR2,
+      heldOutRmse: fit.leftOutRmse,
+      measurements,
+      ridge: fit.ridge,
+      usable: reason === undefined,
+      reason,
+    },
+  };
+  const left = seen.points.map((coefficients, row) => ({
+    coefficients,
+    value: values[row] as number,
+    leftOut: fit.leftOut[row] as number,
+  }));
+  return { surrogate, points: left };
+}
