@@ -27,6 +27,8 @@ const schema = z.strictObject({
   engine: z.enum(ENGINE_SETTINGS).default('auto'),
   /** How long after its deadline a round waits for uploads that were under way. */
   graceSeconds: z.number().min(0).default(300),
+  /** How long an agent may be silent before its measurements are handed to others. */
+  leaseSeconds: z.int().min(1).max(86_400).default(60),
   /** Bytes of disk never given to uploads. */
   reserveBytes: z
     .int()

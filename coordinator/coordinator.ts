@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { FoundEngine } from '../shared/linalg/linear-algebra.js';
 import type { CoordinatorConfig } from './config.js';
+import { StudyRunner } from './evaluation/study-runner.js';
 import { startGrpc } from './grpc/server.js';
 import { startHttp } from './http/server.js';
 import { startMaintenance } from './maintenance.js';
@@ -30,13 +31,20 @@ export async function startCoordinator(
   const db = openDatabase(config.data);
   const services = createServices(config, logger, db, Date.now, stopping.signal, findEngine);
   const merger = new Merger(services);
-  const cleanups: (() => Promise<void> | void)[] = [() => void db.close(), () => services.chunks.close()];
+  const runner = new StudyRunner(services, (spec, history) => services.threads.run('propose', { spec, history }));
+  const cleanups: (() => Promise<void> | void)[] = [() => void db.close(), () => services.chunks.close(), () => services.threads.close()];
   try {
     const http = await startHttp(services);
     cleanups.push(() => http.stop());
     const grpc = await startGrpc(services);
     cleanups.push(() => grpc.stop(0));
     merger.start();
+    await services.served.start();
+    // In this order they hear of measurements: fits know of one before the study may end with it.
+    services.fronts.start();
+    runner.start();
+    services.materialiser.start();
+    const stopProgress = services.measured.subscribe(({ round }) => services.notices.touch(round));
     const stopMaintenance = startMaintenance(services);
     grpc.setServing(true);
     http.setReady(true);
@@ -47,7 +55,13 @@ export async function startCoordinator(
         http.setReady(false);
         stopMaintenance();
         stopping.abort();
-        await Promise.all([grpc.stop(graceMs), merger.stop()]);
+        stopProgress();
+        services.notices.stop();
+        merger.stop();
+        services.served.stop();
+        services.materialiser.stop();
+        await services.threads.close();
+        await Promise.all([grpc.stop(graceMs), services.merges.stop(), runner.stop(), services.fronts.stop()]);
         cleanups.pop();
         await Promise.allSettled(services.finalizing.values());
         for (const cleanup of cleanups.reverse()) await cleanup();

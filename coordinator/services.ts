@@ -3,11 +3,26 @@ import type { Logger } from 'pino';
 import type { FoundEngine } from '../shared/linalg/linear-algebra.js';
 import { Semaphore } from '../shared/util/semaphore.js';
 import type { CoordinatorConfig } from './config.js';
+import { KnownStudies } from './evaluation/known-studies.js';
+import { LeaseDesk } from './evaluation/lease-desk.js';
+import { ProgressNotices } from './evaluation/progress-notices.js';
+import { ServedCandidates } from './evaluation/served-candidates.js';
+import type { Pair } from './evaluation/study-rows.js';
+import { StudyStore } from './evaluation/study-store.js';
 import { ModelStore } from './models/model-store.js';
 import { Names } from './models/names.js';
+import { FitThread } from './pareto/fit-thread.js';
+import { Fronts } from './pareto/fronts.js';
+import { LongAnswers } from './pareto/long-answers.js';
+import { MaterialisationStore } from './pareto/materialisation-store.js';
+import { Materialiser } from './pareto/materialiser.js';
+import { Answers } from './pareto/questions.js';
+
+import { MergeQueue } from './rounds/merge-queue.js';
 import { RoundHub } from './rounds/round-hub.js';
 import { RoundStore } from './rounds/round-store.js';
 import type { Database } from './state/database.js';
+import { Signal } from './state/signal.js';
 import { ChunkStore } from './store/chunk-store.js';
 import { createMetrics, type Metrics } from './telemetry/metrics.js';
 import { UploadStore } from './transfers/upload-store.js';
@@ -22,7 +37,21 @@ export interface Services {
   readonly names: Names;
   readonly rounds: RoundStore;
   readonly uploads: UploadStore;
+  readonly studies: StudyStore;
+  readonly knownStudies: KnownStudies;
+  readonly materialisations: MaterialisationStore;
   readonly hub: RoundHub;
+  /** A pair was measured, or one attempt failed; told after it is durable. */
+  readonly measured: Signal<Pair & { readonly measured: boolean }>;
+  readonly notices: ProgressNotices;
+  readonly desk: LeaseDesk;
+  readonly merges: MergeQueue;
+  readonly served: ServedCandidates;
+  readonly threads: FitThread;
+  readonly fronts: Fronts;
+  readonly answers: Answers;
+  readonly longAnswers: LongAnswers;
+  readonly materialiser: Materialiser;
   readonly metrics: Metrics;
   /** Held while an upload is opened, and while garbage is collected: never both. */
   readonly opening: Semaphore;
@@ -45,21 +74,50 @@ export function createServices(
   const hub = new RoundHub();
   const rounds = new RoundStore(db, nowMs, (notice) => hub.announce(notice));
   const models = new ModelStore(db, nowMs);
-  return {
+  const studies = new StudyStore(db, nowMs, (notice) => hub.announce(notice));
+  const knownStudies = new KnownStudies(rounds, studies);
+  const materialisations = new MaterialisationStore(db, nowMs, studies);
+  const metrics = createMetrics({
+    rounds: () => rounds.countByState(),
+    contributions: () => rounds.countContributions(),
+    studies: () => studies.countByState(),
+    leases: () => studies.countLeases(),
+  });
+  const facts = {
     config,
     logger,
     nowMs,
     db,
     chunks: new ChunkStore(db, config.data, nowMs),
     models,
-    names: new Names(models, rounds),
+    names: new Names(models, rounds, materialisations),
     rounds,
     uploads: new UploadStore(db, nowMs),
+    studies,
+    knownStudies,
+    materialisations,
     hub,
-    metrics: createMetrics({ rounds: () => rounds.countByState(), contributions: () => rounds.countContributions() }),
+    measured: new Signal<Pair & { readonly measured: boolean }>(),
+    notices: new ProgressNotices(hub, nowMs),
+    desk: new LeaseDesk(studies, knownStudies, {
+      leaseMs: config.leaseSeconds * 1000,
+      nowMs,
+      onExpired: (count) => metrics.leaseExpirations.inc(count),
+    }),
+    merges: new MergeQueue(stopping, (key, error) => logger.error({ key, err: error }, 'a merge ended badly')),
+    threads: new FitThread(),
+    metrics,
     opening: new Semaphore(1),
-    finalizing: new Map(),
+    finalizing: new Map<string, Promise<void>>(),
     stopping,
     findEngine,
   };
+  // These work with everything else, one another included.
+  const services = facts as typeof facts & { -readonly [Key in keyof Services]: Services[Key] };
+  services.served = new ServedCandidates(services);
+  services.fronts = new Fronts(services);
+  services.answers = new Answers(services);
+  services.longAnswers = new LongAnswers(services);
+  services.materialiser = new Materialiser(services);
+  return services;
 }

@@ -1,16 +1,19 @@
-/** The gRPC face: three services, health and reflection on one port. */
+/** The gRPC face: five services, health and reflection on one port. */
 import { readFileSync } from 'node:fs';
 import { ServerCredentials } from '@grpc/grpc-js';
 import { createServer, type Server } from 'nice-grpc';
 import { HealthDefinition, HealthServiceImpl, HealthState } from 'nice-grpc-server-health';
 import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-reflection';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
+import { EvaluationServiceDefinition } from '../../shared/generated/tributary/v1/evaluations.js';
 import { ModelServiceDefinition } from '../../shared/generated/tributary/v1/models.js';
 import { RoundServiceDefinition } from '../../shared/generated/tributary/v1/rounds.js';
 import { TransferServiceDefinition } from '../../shared/generated/tributary/v1/transfers.js';
 import type { CoordinatorConfig } from '../config.js';
+import { evaluationService } from '../evaluation/service.js';
 import { download } from '../models/download.js';
 import { modelService } from '../models/service.js';
+import { PARETO_SERVICE, paretoService } from '../pareto/service.js';
 import { roundService } from '../rounds/service.js';
 import type { Services } from '../services.js';
 import { transferService } from '../transfers/service.js';
@@ -26,7 +29,13 @@ export interface GrpcFace {
   stop(graceMs: number): Promise<void>;
 }
 
-const SERVICES = [TransferServiceDefinition.fullName, RoundServiceDefinition.fullName, ModelServiceDefinition.fullName];
+const SERVICES = [
+  TransferServiceDefinition.fullName,
+  RoundServiceDefinition.fullName,
+  ModelServiceDefinition.fullName,
+  EvaluationServiceDefinition.fullName,
+  PARETO_SERVICE.fullName,
+];
 
 export async function startGrpc(services: Services): Promise<GrpcFace> {
   hookHttp2Servers();
@@ -50,6 +59,8 @@ export async function startGrpc(services: Services): Promise<GrpcFace> {
   observed.add(TransferServiceDefinition, transferService(services));
   observed.add(RoundServiceDefinition, roundService(services));
   observed.add(ModelServiceDefinition, modelService(services));
+  observed.add(EvaluationServiceDefinition, evaluationService(services));
+  observed.add(PARETO_SERVICE, paretoService(services));
   observed.add(HealthDefinition, HealthServiceImpl(health));
   observed.add(
     ServerReflectionService,

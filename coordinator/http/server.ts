@@ -1,7 +1,8 @@
-/** The HTTP face: /metrics for Prometheus, /healthz (the process lives) and /readyz (it takes work). */
+/** The HTTP face: /metrics for Prometheus, /healthz (the process lives), /readyz (it takes work), and studies and fronts as JSON. */
 import Fastify from 'fastify';
 import { portError } from '../grpc/server.js';
 import type { Services } from '../services.js';
+import { addApi } from './api.js';
 
 export interface HttpFace {
   readonly port: number;
@@ -18,6 +19,7 @@ export async function startHttp(services: Services): Promise<HttpFace> {
   });
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not ready' }));
+  addApi(app, services);
   const separator = services.config.http.lastIndexOf(':');
   const host = services.config.http.slice(0, separator).replace(/^\[|\]$/g, '');
   try {

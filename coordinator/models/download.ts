@@ -9,7 +9,7 @@ import { DOWNLOAD_HEADER_BYTES, frameDownload } from '../../shared/transfer/down
 import { requireToken } from '../grpc/identity.js';
 import type { RawCall } from '../grpc/raw-call.js';
 import type { Services } from '../services.js';
-import { ChunkReader } from '../store/chunk-reader.js';
+import { type PieceReader, type Referred, resolveReference } from './resolve-reference.js';
 
 /** Bytes of one answer: below gRPC's 4 MiB default, and large enough that per-message costs vanish. */
 const PIECE_BYTES = 1024 * 1024;
@@ -23,12 +23,25 @@ interface Piece {
 export async function download(services: Services, call: RawCall): Promise<void> {
   requireToken(services.config, call.token, '');
   const request = await call.receiveOnly((bytes) => DownloadRequest.decode(bytes));
-  const model = services.models.resolve(request.name);
-  const file = services.models.artifact(model.manifest_digest).files.find((candidate) => candidate.path === request.path);
-  if (file === undefined) throw new TributaryError('FILE_NOT_FOUND', { what: `${model.name} has no file ${request.path}` });
+  const referred = await resolveReference(services, request.name);
+  try {
+    await sendRange(services, call, request, referred);
+  } finally {
+    referred.release();
+  }
+}
+
+async function sendRange(
+  services: Services,
+  call: RawCall,
+  request: DownloadRequest,
+  { row, artifact, reader: open }: Referred,
+): Promise<void> {
+  const file = artifact.files.find((candidate) => candidate.path === request.path);
+  if (file === undefined) throw new TributaryError('FILE_NOT_FOUND', { what: `${row.name} has no file ${request.path}` });
   const start = Number(request.offset);
   const end = request.lengthBytes === 0n ? file.sizeBytes : Math.min(file.sizeBytes, start + Number(request.lengthBytes));
-  const reader = new ChunkReader(services.chunks);
+  const reader = open();
   const buffers = [0, 1].map(() => Buffer.allocUnsafeSlow(DOWNLOAD_HEADER_BYTES + PIECE_BYTES));
   const sent: Promise<void>[] = [];
   let turn = 0;
@@ -49,9 +62,9 @@ export async function download(services: Services, call: RawCall): Promise<void>
 }
 
 /** Bytes `[start, end)` of a file, in order; a piece lies in the header or in one chunk. */
-function* piecesOf(file: ArtifactFile, start: number, end: number, reader: ChunkReader): Generator<Piece> {
+function* piecesOf(file: ArtifactFile, start: number, end: number, reader: PieceReader): Generator<Piece> {
   let position = start;
-  const header = file.header ?? new Uint8Array(0);
+  const header = file.header ?? file.content ?? new Uint8Array(0);
   for (; position < Math.min(header.length, end); position += PIECE_BYTES) {
     const data = header.subarray(position, Math.min(header.length, end, position + PIECE_BYTES));
     yield { position, length: data.length, read: async (into) => into.set(data) };
@@ -62,7 +75,7 @@ function* piecesOf(file: ArtifactFile, start: number, end: number, reader: Chunk
     if (chunk === undefined) return;
     const inChunk = position - chunk.offset;
     const length = Math.min(chunk.length - inChunk, end - position, PIECE_BYTES);
-    yield { position, length, read: (into) => reader.read(chunk.digest, inChunk, into) };
+    yield { position, length, read: (into) => reader.read(file, chunk, inChunk, into) };
     position += length;
     if (position === chunk.offset + chunk.length) index++;
   }

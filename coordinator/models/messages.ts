@@ -1,9 +1,9 @@
 import { type Model, ModelOrigin } from '../../shared/generated/tributary/v1/models.js';
-import type { Services } from '../services.js';
+import type { Artifact } from '../../shared/transfer/artifact.js';
 import type { ModelRow } from './model-store.js';
 
-export function modelMessage(services: Services, row: ModelRow, withFiles = true): Model {
-  const files = withFiles ? services.models.artifact(row.manifest_digest).files : [];
+/** @param artifact undefined: without files */
+export function modelMessage(row: ModelRow, artifact?: Artifact): Model {
   return {
     name: row.name,
     origin: row.origin === 'base' ? ModelOrigin.BASE : ModelOrigin.ROUND,
@@ -14,7 +14,7 @@ export function modelMessage(services: Services, row: ModelRow, withFiles = true
     totalBytes: BigInt(row.total_bytes),
     tensors: row.tensors,
     parameters: BigInt(row.parameters),
-    files: files.map((file) => ({ path: file.path, sizeBytes: BigInt(file.sizeBytes) })),
+    files: (artifact?.files ?? []).map((file) => ({ path: file.path, sizeBytes: BigInt(file.sizeBytes) })),
     createdAt: new Date(row.created_ms),
   };
 }

@@ -16,6 +16,23 @@ export interface ModelRow {
   readonly created_ms: number;
 }
 
+export type ModelFacts = Pick<ModelRow, 'name' | 'origin' | 'round' | 'version'> & { readonly createdMs: number };
+
+/** The row of a model, from its manifest. */
+export function describeRow({ createdMs, ...facts }: ModelFacts, artifact: Artifact): ModelRow {
+  let parameters = 0;
+  for (const tensor of artifact.tensors.values()) parameters += tensor.shape.reduce((product, size) => product * size, 1);
+  return {
+    ...facts,
+    manifest_digest: artifact.manifestDigest,
+    weights_digest: artifact.weightsDigest,
+    total_bytes: artifact.totalBytes,
+    tensors: artifact.tensors.size,
+    parameters,
+    created_ms: createdMs,
+  };
+}
+
 /** Decoded manifests are kept for the rounds and uploads under way; one of a 70B model is about 10 MB. */
 const CACHED_ARTIFACTS = 16;
 
@@ -58,8 +75,7 @@ export class ModelStore {
 
   /** To be called inside the transaction that makes the model visible; `putManifest` must have happened. */
   insert(name: string, origin: 'base' | 'round', round: string | null, version: number, artifact: Artifact): void {
-    let parameters = 0;
-    for (const tensor of artifact.tensors.values()) parameters += tensor.shape.reduce((product, size) => product * size, 1);
+    const row = describeRow({ name, origin, round, version, createdMs: this.#nowMs() }, artifact);
     this.#db
       .prepare(
         `INSERT INTO models (name, origin, round, version, manifest_digest, weights_digest, total_bytes, tensors, parameters, created_ms)
@@ -70,12 +86,12 @@ export class ModelStore {
         origin,
         round,
         version,
-        artifact.manifestDigest,
-        artifact.weightsDigest,
-        artifact.totalBytes,
-        artifact.tensors.size,
-        parameters,
-        this.#nowMs(),
+        row.manifest_digest,
+        row.weights_digest,
+        row.total_bytes,
+        row.tensors,
+        row.parameters,
+        row.created_ms,
       );
   }
 

@@ -1,6 +1,7 @@
-/** Rounds and models share one space of names, so that `pull NAME` always means one thing. */
+/** Rounds, models and points that become models share one space of names, so that `pull NAME` always means one thing. */
 import { randomInt } from 'node:crypto';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
+import type { MaterialisationStore } from '../pareto/materialisation-store.js';
 import type { RoundStore } from '../rounds/round-store.js';
 import type { ModelStore } from './model-store.js';
 
@@ -26,10 +27,12 @@ const RIVERS = [
 export class Names {
   readonly #models: ModelStore;
   readonly #rounds: RoundStore;
+  readonly #points: MaterialisationStore;
 
-  constructor(models: ModelStore, rounds: RoundStore) {
+  constructor(models: ModelStore, rounds: RoundStore, points: MaterialisationStore) {
     this.#models = models;
     this.#rounds = rounds;
+    this.#points = points;
   }
 
   check(name: string, what: string): void {
@@ -41,7 +44,7 @@ export class Names {
   }
 
   requireFree(name: string): void {
-    const taken = this.#models.find(name) !== undefined ? 'model' : this.#rounds.find(name) !== undefined ? 'round' : undefined;
+    const taken = this.#takenBy(name);
     if (taken === undefined) return;
     throw new TributaryError('NAME_TAKEN', { what: `There is a ${taken} named ${name} already`, fix: 'Choose another name.' });
   }
@@ -50,7 +53,13 @@ export class Names {
   invent(): string {
     for (;;) {
       const name = `${RIVERS[randomInt(RIVERS.length)]}-${randomInt(1000)}`;
-      if (this.#models.find(name) === undefined && this.#rounds.find(name) === undefined) return name;
+      if (this.#takenBy(name) === undefined) return name;
     }
+  }
+
+  #takenBy(name: string): string | undefined {
+    if (this.#models.find(name) !== undefined) return 'model';
+    if (this.#rounds.find(name) !== undefined) return 'round';
+    return this.#points.find(name) === undefined ? undefined : 'point of a front';
   }
 }

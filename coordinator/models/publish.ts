@@ -17,8 +17,9 @@ import type { PlacedChunk } from '../store/chunk-store.js';
 export const MODELS_DIR = 'models';
 
 export interface PublishOptions {
-  /** Name of the folder in MODELS_DIR, of the model and of the round. */
+  /** Name of the folder in MODELS_DIR and of the model. */
   readonly name: string;
+  readonly round: string;
   readonly version: number;
   readonly signal: AbortSignal;
   /** Gets a function that inserts the model's rows; calls it inside the transaction that makes the model visible. */
@@ -26,7 +27,28 @@ export interface PublishOptions {
 }
 
 export async function publishFolder(services: Services, options: PublishOptions): Promise<Artifact> {
-  const folder = join(services.config.data, MODELS_DIR, options.name);
+  const relative = join(MODELS_DIR, options.name);
+  const { manifest, artifact, placed } = await describeMerged(services, relative, options.name, options.signal);
+  services.models.putManifest(artifact.manifestDigest, manifest);
+  options.alsoInTransaction(() => {
+    services.chunks.place(placed);
+    services.models.insert(options.name, 'round', options.round, options.version, artifact);
+  });
+  return artifact;
+}
+
+export interface DescribedFolder {
+  /** Relative to the data folder. */
+  readonly folder: string;
+  readonly manifest: Uint8Array;
+  readonly artifact: Artifact;
+  /** Where its chunks lie. */
+  readonly placed: readonly PlacedChunk[];
+}
+
+/** Hashes a merged folder. @param relative to the data folder @param name for errors */
+export async function describeMerged(services: Services, relative: string, name: string, signal: AbortSignal): Promise<DescribedFolder> {
+  const folder = join(services.config.data, relative);
   const paths = (await readdir(folder)).filter((path) => path !== SERVER_STATE_FILE).sort();
   const files: { path: string; sizeBytes: number; header?: Uint8Array; jobs: Segment[][] }[] = [];
   for (const path of paths) {
@@ -40,7 +62,7 @@ export async function publishFolder(services: Services, options: PublishOptions)
   }
   const digests = await hashSegments(
     files.flatMap((file) => file.jobs),
-    { threads: services.config.threads, signal: options.signal },
+    { threads: services.config.threads, signal },
   );
   const described: DescribedFile[] = [];
   const placed: PlacedChunk[] = [];
@@ -51,15 +73,9 @@ export async function publishFolder(services: Services, options: PublishOptions)
     described.push({ ...file, digests: own });
     jobs.forEach((job, index) => {
       const digest = Buffer.from(own[index] as Uint8Array).toString('hex');
-      placed.push({ digest, path: join(MODELS_DIR, options.name, file.path), offset: job[0]?.offset ?? 0 });
+      placed.push({ digest, path: join(relative, file.path), offset: job[0]?.offset ?? 0 });
     });
   }
   const manifest = encodeManifest('full', described);
-  const artifact = decodeManifest(manifest, options.name);
-  services.models.putManifest(artifact.manifestDigest, manifest);
-  options.alsoInTransaction(() => {
-    services.chunks.place(placed);
-    services.models.insert(options.name, 'round', options.name, options.version, artifact);
-  });
-  return artifact;
+  return { folder: relative, manifest, artifact: decodeManifest(manifest, name), placed };
 }

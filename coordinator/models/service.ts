@@ -5,6 +5,7 @@ import { pageOf, readPageToken } from '../grpc/pages.js';
 import { nextPage } from '../rounds/service.js';
 import type { Services } from '../services.js';
 import { modelMessage } from './messages.js';
+import { resolveReference } from './resolve-reference.js';
 
 /** Bytes of one answer of GetManifest. */
 const PIECE_BYTES = 1024 * 1024;
@@ -17,13 +18,18 @@ export function modelService(services: Services): ModelServiceImplementation {
       const limit = pageOf(request.pageSize);
       const rows = services.models.list(ORIGINS[request.origin], limit + 1, readPageToken(request.pageToken));
       const { page, nextPageToken } = nextPage(rows, limit);
-      return { models: page.map((row) => modelMessage(services, row, false)), nextPageToken };
+      return { models: page.map((row) => modelMessage(row)), nextPageToken };
     },
-    getModel: async (request) => modelMessage(services, services.models.resolve(request.name)),
+    getModel: async (request) => {
+      const { row, artifact, release } = await resolveReference(services, request.name);
+      release();
+      return modelMessage(row, artifact);
+    },
     getManifest: async function* (request) {
-      const bytes = services.models.manifestBytes(services.models.resolve(request.name).manifest_digest);
-      for (let offset = 0; offset < bytes.length; offset += PIECE_BYTES)
-        yield { manifestPart: bytes.subarray(offset, offset + PIECE_BYTES) };
+      const { manifest, release } = await resolveReference(services, request.name);
+      release();
+      for (let offset = 0; offset < manifest.length; offset += PIECE_BYTES)
+        yield { manifestPart: manifest.subarray(offset, offset + PIECE_BYTES) };
     },
     // Served from the HTTP/2 stream (download.ts); the coordinator never starts without that.
     download: () => {

@@ -1,16 +1,16 @@
 /**
- * Merges closed rounds, one after another (a merge uses every thread). A round found in `merging` at start goes on from its journal.
+ * Merges closed rounds, in the queue of all merges. A round found in `merging` at start goes on from its journal.
  * Invariant: the folder of a model is whole and on stable storage before the row that names it exists.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { stagingFor } from '../../shared/merge/staging.js';
 import { MODELS_DIR, publishFolder } from '../models/publish.js';
 import type { Services } from '../services.js';
-import { openArtifact } from '../store/artifact-source.js';
-import { mergeRound } from './merge-round.js';
+import { mergeContributions } from './merge-contributions.js';
+import { parseRoundRecipe } from './round-recipe.js';
 import type { RoundRow } from './round-store.js';
 
 /** Watchers hear of progress at most this often. */
@@ -18,9 +18,6 @@ const PROGRESS_EVERY_MS = 250;
 
 export class Merger {
   readonly #services: Services;
-  readonly #queue: string[] = [];
-  #current: { readonly round: string; readonly abort: AbortController } | undefined;
-  #running: Promise<void> | undefined;
   #unsubscribe: () => void = () => {};
 
   constructor(services: Services) {
@@ -30,35 +27,23 @@ export class Merger {
   start(): void {
     this.#unsubscribe = this.#services.hub.subscribe((notice) => {
       if (notice.type === 'round.merging') this.#enqueue(notice.round);
-      if (notice.type === 'round.cancelled' && this.#current?.round === notice.round) this.#current.abort.abort();
+      if (notice.type === 'round.cancelled') this.#services.merges.abort(keyOf(notice.round));
     });
     for (const round of this.#services.rounds.list('merging', 10_000, undefined)) this.#enqueue(round.name);
   }
 
-  /** Stops the merge that runs; its journal stays. */
-  async stop(): Promise<void> {
+  stop(): void {
     this.#unsubscribe();
-    this.#queue.length = 0;
-    this.#current?.abort.abort();
-    await this.#running;
   }
 
-  #enqueue(round: string): void {
-    if (!this.#queue.includes(round)) this.#queue.push(round);
-    this.#running ??= this.#drain().finally(() => {
-      this.#running = undefined;
+  #enqueue(name: string): void {
+    this.#services.merges.enqueue({
+      key: keyOf(name),
+      run: async (signal) => {
+        const round = this.#services.rounds.find(name);
+        if (round?.state === 'merging') await this.#merge(round, signal);
+      },
     });
-  }
-
-  async #drain(): Promise<void> {
-    for (let name = this.#queue.shift(); name !== undefined; name = this.#queue.shift()) {
-      const round = this.#services.rounds.find(name);
-      if (round?.state !== 'merging') continue;
-      const abort = new AbortController();
-      this.#current = { round: name, abort };
-      await this.#merge(round, AbortSignal.any([abort.signal, this.#services.stopping]));
-      this.#current = undefined;
-    }
   }
 
   async #merge(round: RoundRow, signal: AbortSignal): Promise<void> {
@@ -116,42 +101,27 @@ export class Merger {
     signal: AbortSignal,
     onProgress: (doneBytes: number, totalBytes: number) => void,
   ): Promise<object> {
-    const { models, rounds, chunks, metrics } = this.#services;
+    const { rounds, studies } = this.#services;
+    const { map } = parseRoundRecipe(round.recipe).recipe;
     const workDir = this.#workDir(round);
     const folder = this.#folder(round);
-    const baseModel = models.resolve(round.base_name);
     const accepted = rounds.accepted(round.name);
     if (accepted.length === 0) throw new TributaryError('NO_CONTRIBUTIONS', { what: `Round ${round.name} has no accepted contribution` });
-    if (!existsSync(folder)) {
-      await mkdir(workDir, { recursive: true });
-      const base = await openArtifact(chunks, models.artifact(baseModel.manifest_digest), workDir, 'base');
-      const inputs = [];
-      for (const row of accepted) {
-        const artifact = models.artifact(row.manifest_digest);
-        const { tensors } = await openArtifact(chunks, artifact, workDir, `input-${row.contributor}`);
-        inputs.push({ row, tensors });
-      }
-      const report = await mergeRound({
-        services: this.#services,
-        round,
-        baseModel,
-        base: base.tensors,
-        inputs,
-        folder,
-        workDir,
-        signal,
-        onProgress,
-      });
-      metrics.mergeReadBytes.inc(report.readBytes);
-      metrics.mergeWrittenBytes.inc(report.writtenBytes);
-    }
+    if (!existsSync(folder)) await mergeContributions(this.#services, { round, folder, workDir, signal, onProgress });
     const published = await publishFolder(this.#services, {
       name: round.name,
-      version: baseModel.version + 1,
+      round: round.name,
+      version: this.#services.models.resolve(round.base_name).version + 1,
       signal,
-      alsoInTransaction: (insertModel) => rounds.change(round.name, 'merge_succeeded', { model: round.name }, insertModel),
+      alsoInTransaction: (insertModel) =>
+        rounds.change(round.name, 'merge_succeeded', { model: round.name }, () => {
+          insertModel();
+          if (map !== undefined) studies.insert(round.name);
+        }),
     });
     await rm(workDir, { recursive: true, force: true });
     return { contributions: accepted.length, weightsDigest: published.weightsDigest, bytes: published.totalBytes };
   }
 }
+
+const keyOf = (round: string): string => `rounds/${round}`;

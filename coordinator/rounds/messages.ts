@@ -4,6 +4,7 @@ import type { ErrorInfo } from '../../shared/generated/tributary/v1/common.js';
 import { type Contribution, ContributionStatus, Round, RoundState } from '../../shared/generated/tributary/v1/rounds.js';
 import { toErrorInfo } from '../../shared/grpc/error-trailer.js';
 import { toArtifactKind } from '../../shared/transfer/artifact-kind.js';
+import { studyProgress } from '../evaluation/messages.js';
 import type { Services } from '../services.js';
 import type { UploadRow } from '../transfers/upload-store.js';
 import type { ContributionRow, RoundRow } from './round-store.js';
@@ -84,6 +85,7 @@ export function roundMessage(services: Services, row: RoundRow, withContribution
     }
   }
   const progress = services.hub.progressOf(row.name);
+  const hasStudy = withContributions && services.studies.find(row.name) !== undefined;
   return Round.fromPartial({
     name: row.name,
     state: STATES[row.state],
@@ -99,6 +101,7 @@ export function roundMessage(services: Services, row: RoundRow, withContribution
     contributions: [...byContributor.values()].sort((a, b) => (a.contributor < b.contributor ? -1 : 1)),
     model: row.model ?? '',
     ...(row.error === null ? {} : { error: errorMessage(row.error) as ErrorInfo }),
+    ...(hasStudy ? { study: studyProgress(services, services.knownStudies.get(row.name)) } : {}),
     ...(progress === undefined ? {} : { progress: { doneBytes: BigInt(progress.doneBytes), totalBytes: BigInt(progress.totalBytes) } }),
   });
 }

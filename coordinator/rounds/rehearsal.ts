@@ -8,6 +8,8 @@ import { planMerge } from '../../shared/merge/plan.js';
 import { planStep, serverRuleOf } from '../../shared/merge/plan-server.js';
 import { momentName } from '../../shared/merge/server-state.js';
 import type { MergeInput } from '../../shared/merge/types.js';
+import { layerPositions } from '../../shared/recipe/layers.js';
+import { candidateRecipe, studySpecOf } from '../../shared/recipe/map-block.js';
 import type { Recipe } from '../../shared/recipe/recipe.js';
 import type { ModelRow } from '../models/model-store.js';
 import type { Services } from '../services.js';
@@ -65,7 +67,7 @@ function momentsLike(tensors: TensorMap): TensorMap {
   return moments;
 }
 
-/** @throws what the merge of `count` contributions would throw, whoever makes them */
+/** @throws what the merge of `count` contributions would throw, whoever makes them; with a map block also what its candidates would */
 export function rehearse(services: Services, recipe: Recipe, base: ModelRow, count: number): void {
   const tensors: TensorMap = new Map(
     [...services.models.artifact(base.manifest_digest).tensors.values()].map(({ name, dtype, shape, sizeBytes }) => [
@@ -73,34 +75,67 @@ export function rehearse(services: Services, recipe: Recipe, base: ModelRow, cou
       { name, dtype, shape, sizeBytes, segments: [] },
     ]),
   );
-  const plan = (names: readonly string[]): void => {
-    const inputs = Array.from({ length: count }, (_, index): MergeInput => {
-      const name = names[index] ?? `contribution ${index + 1}`;
-      return {
+  const named = (names: readonly string[]): string[] =>
+    Array.from({ length: count }, (_, index) => names[index] ?? `contribution ${index + 1}`);
+  const plan = (planned: Recipe, names: readonly string[]): void => {
+    const inputs = names.map(
+      (name): MergeInput => ({
         name,
         kind: 'full',
         tensors,
         weightsDigest: '',
         samples: 1,
         steps: 1,
-        parameters: recipe.contributors.get(name)?.parameters,
-      };
-    });
-    const rule = serverRuleOf(recipe);
-    const planned = planMerge({ recipe: rule?.delta ?? recipe, base: { name: base.name, tensors }, inputs, inRound: true });
-    if (rule !== undefined) planStep({ rule, plan: planned }, tensors, momentsLike(tensors));
+        parameters: planned.contributors.get(name)?.parameters,
+      }),
+    );
+    const rule = serverRuleOf(planned);
+    const merge = planMerge({ recipe: rule?.delta ?? planned, base: { name: base.name, tensors }, inputs, inRound: true });
+    if (rule !== undefined) planStep({ rule, plan: merge }, tensors, momentsLike(tensors));
+  };
+  requireLayers(recipe, [...tensors.keys()]);
+  const planAll = (names: readonly string[]): void => {
+    plan(recipe, names);
+    for (const candidate of candidatesOf(recipe, names)) plan(candidate, names);
   };
   try {
-    plan([]);
+    planAll(named([]));
   } catch (error) {
     // What is said under contributors: may be what makes the recipe whole.
     try {
-      if (recipe.contributors.size > 0) return plan([...recipe.contributors.keys()]);
+      if (recipe.contributors.size > 0) return planAll(named([...recipe.contributors.keys()]));
     } catch {
       throw refusal(error, recipe, count);
     }
     throw refusal(error, recipe, count);
   }
+}
+
+/** @throws RECIPE_INVALID when a gradient over the layers is to vary and the base has none that its names tell */
+function requireLayers(recipe: Recipe, names: readonly string[]): void {
+  if (recipe.map?.weights?.layerGroups === undefined) return;
+  const positionOf = layerPositions(names);
+  const places = new Set(names.map(positionOf)).size;
+  if (places > 1) return;
+  throw new TributaryError('RECIPE_INVALID', {
+    what: 'layer_groups are anchors of a gradient over the layers, and the names of the tensors of the base tell no layers',
+    where: `${recipe.fileName}: map.coefficients.layer_groups`,
+    expected: 'names such as model.layers.0.mlp.weight',
+    got: names.slice(0, 3).join(', '),
+    fix: 'Leave layer_groups out.',
+  });
+}
+
+/** Where in the box to try: not in the middle, where weights may cancel. */
+const SAMPLE_SHARE = 0.37;
+
+/** Candidates of the map block: the base, the corners of the box with everything low or high, and a point inside. */
+function candidatesOf(recipe: Recipe, names: readonly string[]): Recipe[] {
+  if (recipe.map === undefined) return [];
+  const { dimensions } = studySpecOf(recipe, names);
+  const base = dimensions.map(({ contributor, neutral }) => (contributor === undefined ? neutral : 0));
+  const along = (share: number): number[] => dimensions.map(({ lower, upper }) => lower + share * (upper - lower));
+  return [base, along(0), along(1), along(SAMPLE_SHARE)].map((coefficients) => candidateRecipe(recipe, dimensions, coefficients));
 }
 
 function refusal(error: unknown, recipe: Recipe, count: number): TributaryError {

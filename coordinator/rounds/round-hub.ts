@@ -1,5 +1,5 @@
 /** Tells watchers and the merger what happened. In memory only: whoever connects reads the database first. */
-import type { RoundNotice } from './round-store.js';
+import type { RoundNotice } from '../state/commit.js';
 
 export interface Progress {
   readonly doneBytes: number;

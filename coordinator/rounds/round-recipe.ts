@@ -37,13 +37,6 @@ export function parseRoundRecipe(text: string): RoundRecipe {
       fix: 'Remove it.',
     });
   }
-  if (recipe.output !== undefined) {
-    throw new TributaryError('RECIPE_UNSUPPORTED', {
-      what: 'A round publishes a whole model, so that it can be the base of the next',
-      where: `${recipe.fileName}: output`,
-      fix: 'Remove it; pull the model and make an adapter of it with `tributary extract-lora`, or merge the adapters offline.',
-    });
-  }
   for (const { name, scope, required, meaning } of recipe.description.parameters) {
     if (required !== true || scope === 'model' || recipe.parameters.has(name)) continue;
     throw new TributaryError('RECIPE_INVALID', {

@@ -5,7 +5,8 @@
 import type { ErrorCode } from '../../shared/errors/catalogue.js';
 import { type SerializedError, TributaryError } from '../../shared/errors/tributary-error.js';
 import type { ArtifactForm } from '../../shared/transfer/artifact-kind.js';
-import { type Database, inTransaction } from '../state/database.js';
+import { commit, type Emit, type Journal, type RoundNotice } from '../state/commit.js';
+import type { Database } from '../state/database.js';
 import { ROUND_TABLE, type RoundEvent, type RoundState } from './states.js';
 
 export interface RoundRow {
@@ -48,29 +49,21 @@ export type NewContribution = Omit<ContributionRow, 'id' | 'status' | 'reason' |
   readonly reason: SerializedError | undefined;
 };
 
-/** Something watchers want to know: what happened to which round, and to whose contribution. */
-export interface RoundNotice {
-  readonly round: string;
-  readonly type: string;
-  readonly contributor: string;
-  readonly atMs: number;
-}
-
 export type RoundPatch = Partial<{ model: string; error: SerializedError | null }>;
 
 export class RoundStore {
   readonly #db: Database;
   readonly #nowMs: () => number;
-  readonly #notify: (notice: RoundNotice) => void;
+  readonly #journal: Journal;
 
   constructor(db: Database, nowMs: () => number, notify: (notice: RoundNotice) => void) {
     this.#db = db;
     this.#nowMs = nowMs;
-    this.#notify = notify;
+    this.#journal = { db, nowMs, notify };
   }
 
   create(round: Omit<RoundRow, 'state' | 'model' | 'error' | 'created_ms' | 'updated_ms'>): RoundRow {
-    return this.#commit((emit) => {
+    return commit(this.#journal, (emit) => {
       const now = this.#nowMs();
       this.#db
         .prepare(
@@ -165,7 +158,7 @@ export class RoundStore {
    * `also` runs in the same transaction. Throws ROUND_CLOSED if the round no longer takes contributions.
    */
   addContribution(contribution: NewContribution, also: (row: ContributionRow) => void): ContributionRow {
-    return this.#commit((emit) => {
+    return commit(this.#journal, (emit) => {
       const round = this.requireOpen(contribution.round);
       const now = this.#nowMs();
       const accepted = contribution.reason === undefined;
@@ -207,7 +200,7 @@ export class RoundStore {
   }
 
   withdraw(name: string, contributor: string): void {
-    this.#commit((emit) => {
+    commit(this.#journal, (emit) => {
       const round = this.get(name);
       this.#outcome(round, 'contribution_withdrawn');
       const { changes } = this.#db
@@ -224,7 +217,7 @@ export class RoundStore {
 
   /** Closes by hand, at the deadline, or again after a failure. */
   close(name: string, event: 'close_requested' | 'deadline_met'): RoundRow {
-    return this.#commit((emit) => {
+    return commit(this.#journal, (emit) => {
       const round = this.get(name);
       const accepted = this.accepted(name).length;
       if ((round.state === 'open' || round.state === 'failed') && accepted < round.min_contributions) {
@@ -241,7 +234,7 @@ export class RoundStore {
 
   /** Any other event. `also` runs in the same transaction. */
   change(name: string, event: RoundEvent, patch: RoundPatch = {}, also: () => void = () => {}): RoundRow {
-    return this.#commit((emit) => {
+    return commit(this.#journal, (emit) => {
       also();
       return this.#apply(this.get(name), event, patch, emit);
     });
@@ -257,7 +250,7 @@ export class RoundStore {
     });
   }
 
-  #apply(round: RoundRow, event: RoundEvent, patch: RoundPatch, emit: (round: string, type: string) => void): RoundRow {
+  #apply(round: RoundRow, event: RoundEvent, patch: RoundPatch, emit: Emit): RoundRow {
     const state = this.#outcome(round, event);
     if (state !== round.state) {
       this.#db
@@ -272,20 +265,6 @@ export class RoundStore {
       emit(round.name, `round.${state}`);
     }
     return this.get(round.name);
-  }
-
-  /** One transaction; its events are stored in it and announced after it. */
-  #commit<T>(body: (emit: (round: string, type: string, contributor?: string) => void) => T): T {
-    const notices: RoundNotice[] = [];
-    const result = inTransaction(this.#db, () =>
-      body((round, type, contributor = '') => {
-        const atMs = this.#nowMs();
-        this.#db.prepare('INSERT INTO events (round, type, contributor, at_ms) VALUES (?, ?, ?, ?)').run(round, type, contributor, atMs);
-        notices.push({ round, type, contributor, atMs });
-      }),
-    );
-    for (const notice of notices) this.#notify(notice);
-    return result;
   }
 }
 

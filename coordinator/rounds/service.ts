@@ -1,5 +1,6 @@
 /** The RoundService. Rules about what may happen when live in states.ts and round-store.ts; this maps calls to them. */
 import { TributaryError } from '../../shared/errors/tributary-error.js';
+import { StudyState } from '../../shared/generated/tributary/v1/evaluations.js';
 import {
   type CreateRoundRequest,
   type Round,
@@ -12,10 +13,10 @@ import { requireOperator, requireToken, tokenOf } from '../grpc/identity.js';
 import { pageOf, readPageToken } from '../grpc/pages.js';
 import type { ModelRow } from '../models/model-store.js';
 import type { Services } from '../services.js';
+import type { RoundNotice } from '../state/commit.js';
 import { roundMessage, stateName } from './messages.js';
 import { leastContributions, rehearse } from './rehearsal.js';
 import { parseRoundRecipe } from './round-recipe.js';
-import type { RoundNotice } from './round-store.js';
 
 export function roundService(services: Services): RoundServiceImplementation {
   const message = (name: string): Round => roundMessage(services, services.rounds.get(name));
@@ -114,6 +115,9 @@ function baseOf(services: Services, requested: string, inRecipe: string | undefi
 
 const ENDED: ReadonlySet<RoundState> = new Set([RoundState.PUBLISHED, RoundState.FAILED, RoundState.CANCELLED]);
 
+/** A round with a study goes on until that is over. */
+const hasEnded = ({ state, study }: Round): boolean => ENDED.has(state) && study?.state !== StudyState.EVALUATING;
+
 async function* watchRound(services: Services, name: string, signal: AbortSignal): AsyncGenerator<RoundEvent> {
   const queue = new AsyncQueue<RoundNotice>();
   const unsubscribe = services.hub.subscribe((notice) => {
@@ -125,11 +129,11 @@ async function* watchRound(services: Services, name: string, signal: AbortSignal
   try {
     const first = roundMessage(services, services.rounds.get(name));
     yield { type: 'snapshot', at: new Date(services.nowMs()), round: first, contributor: '' };
-    if (ENDED.has(first.state) || signal.aborted || services.stopping.aborted) return;
+    if (hasEnded(first) || signal.aborted || services.stopping.aborted) return;
     for await (const notice of queue) {
       const round = roundMessage(services, services.rounds.get(name));
       yield { type: notice.type, at: new Date(notice.atMs), round, contributor: notice.contributor };
-      if (ENDED.has(round.state)) return;
+      if (hasEnded(round)) return;
     }
   } finally {
     unsubscribe();

@@ -125,4 +125,79 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX contributions_by_round ON contributions (round, contributor);
   CREATE UNIQUE INDEX one_accepted ON contributions (round, contributor) WHERE status = 'accepted';
   `,
+  // Studies: candidates of a round whose recipe has a map block, and what agents measured.
+  `
+  CREATE TABLE studies (
+    round TEXT PRIMARY KEY REFERENCES rounds (name),
+    state TEXT NOT NULL CHECK (state IN ('evaluating', 'complete', 'stopped')),
+    -- How many were proposed.
+    batches INTEGER NOT NULL,
+    -- Why no next batch could be computed.
+    error TEXT,
+    created_ms INTEGER NOT NULL,
+    ended_ms INTEGER
+  ) STRICT;
+
+  CREATE TABLE candidates (
+    round TEXT NOT NULL REFERENCES studies (round),
+    id INTEGER NOT NULL,
+    -- -1: chosen by a person, unseen by the design.
+    batch INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    label TEXT,
+    -- JSON, in the order of the study's dimensions.
+    coefficients TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    PRIMARY KEY (round, id)
+  ) STRICT, WITHOUT ROWID;
+
+  -- (candidate, task) pairs that are wanted; task is its number in the study.
+  CREATE TABLE evaluations (
+    round TEXT NOT NULL,
+    candidate INTEGER NOT NULL,
+    task INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('open', 'leased', 'done', 'failed')),
+    -- Leases so far, and how many of them ended with a failure.
+    attempts INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    -- The last lease and who had it; of a measurement: who brought it.
+    lease TEXT,
+    agent TEXT,
+    expires_ms INTEGER,
+    value REAL,
+    count INTEGER,
+    standard_error REAL,
+    metrics TEXT,
+    gradient TEXT,
+    reported_ms INTEGER,
+    error TEXT,
+    PRIMARY KEY (round, candidate, task),
+    FOREIGN KEY (round, candidate) REFERENCES candidates (round, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX evaluations_to_do ON evaluations (round, candidate) WHERE status IN ('open', 'leased');
+  CREATE INDEX evaluations_leased ON evaluations (lease) WHERE status = 'leased';
+
+  -- The last finished fit of a study.
+  CREATE TABLE fits (
+    round TEXT PRIMARY KEY REFERENCES studies (round),
+    version INTEGER NOT NULL,
+    -- JSON without covariances, which lie behind one another as doubles.
+    fit TEXT NOT NULL,
+    covariances BLOB NOT NULL,
+    fitted_ms INTEGER NOT NULL
+  ) STRICT;
+
+  -- Points that are measured, merged and published as models.
+  CREATE TABLE materialisations (
+    name TEXT PRIMARY KEY,
+    round TEXT NOT NULL REFERENCES studies (round),
+    candidate INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('evaluating', 'merging', 'published', 'failed')),
+    error TEXT,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL,
+    FOREIGN KEY (round, candidate) REFERENCES candidates (round, id)
+  ) STRICT;
+  CREATE INDEX materialisations_by_candidate ON materialisations (round, candidate);
+  `,
 ];

@@ -12,12 +12,18 @@ export interface Metrics {
   readonly mergeSeconds: Histogram<'result'>;
   readonly mergeReadBytes: Counter;
   readonly mergeWrittenBytes: Counter;
+  readonly evaluations: Counter<'result'>;
+  readonly leaseExpirations: Counter;
+  readonly fitSeconds: Histogram;
+  readonly querySeconds: Histogram<'kind'>;
   readonly rpcs: Histogram<'method' | 'status'>;
 }
 
 export interface StateCounts {
   rounds(): { state: string; count: number }[];
   contributions(): { status: string; count: number }[];
+  studies(): { state: string; count: number }[];
+  leases(): number;
 }
 
 export function createMetrics(counts: StateCounts): Metrics {
@@ -44,6 +50,24 @@ export function createMetrics(counts: StateCounts): Metrics {
       for (const { status, count } of counts.contributions()) contributions.set({ status }, count);
     },
   });
+  const studies: Gauge<'state'> = new Gauge({
+    name: 'tributary_studies',
+    help: 'Studies by state.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      studies.reset();
+      for (const { state, count } of counts.studies()) studies.set({ state }, count);
+    },
+  });
+  const leases: Gauge = new Gauge({
+    name: 'tributary_leases',
+    help: 'Measurements that agents hold now.',
+    registers,
+    collect() {
+      leases.set(counts.leases());
+    },
+  });
   return {
     registry,
     receivedBytes: new Counter({ name: 'tributary_received_bytes_total', help: 'Chunk bytes received.', registers }),
@@ -65,6 +89,30 @@ export function createMetrics(counts: StateCounts): Metrics {
     }),
     mergeReadBytes: new Counter({ name: 'tributary_merge_read_bytes_total', help: 'Bytes of weights read by merges.', registers }),
     mergeWrittenBytes: new Counter({ name: 'tributary_merge_written_bytes_total', help: 'Bytes of weights written by merges.', registers }),
+    evaluations: new Counter({
+      name: 'tributary_evaluations_total',
+      help: 'Reports of agents by what became of them.',
+      labelNames: ['result'],
+      registers,
+    }),
+    leaseExpirations: new Counter({
+      name: 'tributary_lease_expirations_total',
+      help: 'Measurements handed out again because their agent was silent.',
+      registers,
+    }),
+    fitSeconds: new Histogram({
+      name: 'tributary_fit_seconds',
+      help: 'Duration of fits: surrogates and front.',
+      buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
+      registers,
+    }),
+    querySeconds: new Histogram({
+      name: 'tributary_query_seconds',
+      help: 'Time to answer questions about a front, without the line.',
+      labelNames: ['kind'],
+      buckets: [0.00001, 0.0001, 0.001, 0.005, 0.025, 0.1, 1],
+      registers,
+    }),
     rpcs: new Histogram({
       name: 'tributary_rpc_seconds',
       help: 'Duration of gRPC calls, streams included.',

@@ -2,12 +2,12 @@
 import { statfs } from 'node:fs/promises';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import type { BeginHeader, BeginRequest, BeginResponse } from '../../shared/generated/tributary/v1/transfers.js';
+import { checkStructure } from '../../shared/merge/contributions.js';
 import { type Artifact, decodeManifest, MAX_MANIFEST_BYTES, uniqueChunks } from '../../shared/transfer/artifact.js';
 import { toHex } from '../../shared/util/hex.js';
 import { contributorOf, requireOperator } from '../grpc/identity.js';
 import { requireBeforeDeadline } from '../rounds/deadlines.js';
 import type { Services } from '../services.js';
-import { checkStructure } from '../store/expand.js';
 import { checkBase } from './admission.js';
 import type { NewUpload, UploadRow } from './upload-store.js';
 

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { type SerializedError, TributaryError } from '../../shared/errors/tributary-error.js';
 import type { FinalizeResponse } from '../../shared/generated/tributary/v1/transfers.js';
+import { adapterConfigOf, expandContribution } from '../../shared/merge/contributions.js';
 import { requireRepeated } from '../../shared/merge/repeated-tensors.js';
 import { taskVectorStatistics } from '../../shared/merge/task-vector-statistics.js';
 import { type Artifact, uniqueChunks } from '../../shared/transfer/artifact.js';
@@ -13,7 +14,6 @@ import { contributionMessage } from '../rounds/messages.js';
 import type { Services } from '../services.js';
 import { inTransaction } from '../state/database.js';
 import { type OpenedArtifact, openArtifact } from '../store/artifact-source.js';
-import { expandContribution } from '../store/expand.js';
 import type { UploadRow } from './upload-store.js';
 
 export async function finalize(services: Services, uploadId: string): Promise<FinalizeResponse> {
@@ -95,8 +95,9 @@ async function examine(
     const name = upload.contributor === '' ? upload.target_name : upload.contributor;
     const options = { threads: services.config.threads, signal: services.stopping };
     const onBase = reference === undefined ? undefined : { name: 'base', tensors: reference.tensors };
+    const contribution = { contributor: name, kind: artifact.kind, tensors: input.tensors, adapterConfig: adapterConfigOf(artifact) };
     const { kind, tensors, adapter } =
-      onBase === undefined ? { kind: 'full' as const, tensors: input.tensors } : expandContribution(artifact, name, input.tensors, onBase);
+      onBase === undefined ? { kind: 'full' as const, tensors: input.tensors } : expandContribution(contribution, onBase);
     if (adapter !== undefined && onBase !== undefined) {
       const other = await otherBase(adapter, onBase, options);
       if (other !== undefined) return { reason: other.toJSON(), norm: 0 };
@@ -145,7 +146,8 @@ function resultOf(services: Services, upload: UploadRow): FinalizeResponse {
     throw new TributaryError('QUARANTINED', { what: `The upload of ${upload.target_name} was refused`, fix: 'Push a sound checkpoint.' });
   }
   if (upload.target === 'base') {
-    return { result: { $case: 'model', value: modelMessage(services, services.models.resolve(upload.target_name)) } };
+    const row = services.models.resolve(upload.target_name);
+    return { result: { $case: 'model', value: modelMessage(row, services.models.artifact(row.manifest_digest)) } };
   }
   const row = services.rounds.contribution(upload.contribution_id as number);
   return { result: { $case: 'contribution', value: contributionMessage(row) } };
