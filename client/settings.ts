@@ -25,6 +25,8 @@ export type ClientSettings = z.infer<typeof schema>;
 export interface SettingsSources {
   /** Named by the user; it must exist. */
   readonly file?: string | undefined;
+  /** Of another file with more in it (agent.yaml), before environment and flags. */
+  readonly values?: Readonly<Record<string, unknown>> | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly flags: Readonly<{
     server?: string | undefined;
@@ -46,6 +48,7 @@ export function loadSettings(sources: SettingsSources): ClientSettings {
   const patience = environment['TRIBUTARY_PATIENCE_SECONDS'];
   const merged = {
     ...fromFile,
+    ...defined({ ...sources.values }),
     ...defined({
       server: environment['TRIBUTARY_SERVER'],
       token: environment['TRIBUTARY_TOKEN'],
@@ -60,7 +63,7 @@ export function loadSettings(sources: SettingsSources): ClientSettings {
       patienceSeconds: flags.patienceSeconds,
       engine: flags.engine,
     }),
-    ...(ca === undefined ? {} : { tls: { ...(fromFile['tls'] as object | undefined), ca } }),
+    ...(ca === undefined ? {} : { tls: { ...((sources.values?.['tls'] ?? fromFile['tls']) as object | undefined), ca } }),
   };
   const result = schema.safeParse(merged);
   if (result.success) return result.data;

@@ -4,7 +4,9 @@ import { ChannelCredentials, Client as GrpcClient } from '@grpc/grpc-js';
 import { type Client, type ClientMiddlewareCall, createChannel, createClientFactory } from 'nice-grpc';
 import { type CallOptions, ClientError, Metadata } from 'nice-grpc-common';
 import type { TributaryError } from '../../shared/errors/tributary-error.js';
+import { EvaluationServiceDefinition } from '../../shared/generated/tributary/v1/evaluations.js';
 import { ModelServiceDefinition } from '../../shared/generated/tributary/v1/models.js';
+import { ParetoServiceDefinition } from '../../shared/generated/tributary/v1/pareto.js';
 import { RoundServiceDefinition } from '../../shared/generated/tributary/v1/rounds.js';
 import { TransferServiceDefinition } from '../../shared/generated/tributary/v1/transfers.js';
 import { fromBareStatus, readErrorTrailer } from '../../shared/grpc/error-trailer.js';
@@ -16,6 +18,8 @@ export interface Connection {
   readonly transfers: Omit<Client<typeof TransferServiceDefinition>, 'write'> & { readonly write: WriteCall };
   readonly rounds: Client<typeof RoundServiceDefinition>;
   readonly models: Client<typeof ModelServiceDefinition>;
+  readonly evaluations: Client<typeof EvaluationServiceDefinition>;
+  readonly pareto: Client<typeof ParetoServiceDefinition>;
   close(): void;
 }
 
@@ -42,6 +46,8 @@ export function connect(settings: Pick<ClientSettings, 'server' | 'token' | 'tls
     },
     rounds: factory.create(RoundServiceDefinition, channel),
     models: factory.create(ModelServiceDefinition, channel),
+    evaluations: factory.create(EvaluationServiceDefinition, channel),
+    pareto: factory.create(ParetoServiceDefinition, channel),
     close: () => channel.close(),
   };
 }

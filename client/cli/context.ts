@@ -21,11 +21,18 @@ export interface CommandContext extends LocalContext {
   readonly patience: Patience;
 }
 
-export function contextOf(command: Command, signal: AbortSignal, contributor?: string): CommandContext {
+/** @param values settings from a file of the command's own, which --config then names */
+export function contextOf(
+  command: Command,
+  signal: AbortSignal,
+  contributor?: string,
+  values?: Readonly<Record<string, unknown>>,
+): CommandContext {
   const flags = command.optsWithGlobals<GlobalFlags>();
   const local = localContextOf(command, signal);
   const settings = loadSettings({
-    file: flags.config,
+    file: values === undefined ? flags.config : undefined,
+    values,
     environment: process.env,
     flags: {
       server: flags.server,
@@ -39,6 +46,10 @@ export function contextOf(command: Command, signal: AbortSignal, contributor?: s
   return {
     ...local,
     settings,
+    findEngine:
+      values === undefined
+        ? local.findEngine
+        : async () => (await import('../../shared/linalg/find-engine.js')).findEngine(settings.engine, process.env),
     patience: {
       withoutProgressMs: settings.patienceSeconds * 1000,
       signal,

@@ -1,17 +1,18 @@
 /**
  * `tributary demo`: a whole federation on one machine. Every step is the real command in a process of its own: a coordinator, a base trained on
  * real digits, four teams that fine-tune on their own kind of digits and push, one round per rule, the merged models pulled back and measured
- * on everyone's digits; then a fifth contributor who spoils its push.
+ * on everyone's digits; a fifth contributor who spoils its push; and a round whose trade-offs are measured by the teams' agents.
  */
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { type ChildOptions, runTributary } from '../demo/child.js';
+import { type ChildOptions, runTributary, startTributary } from '../demo/child.js';
 import { chooseLambda } from '../demo/choose-lambda.js';
 import { startCoordinatorProcess } from '../demo/coordinator-child.js';
 import { evaluateFolders } from '../demo/measure.js';
+import { playPareto } from '../demo/pareto.js';
 import { playPoison } from '../demo/poison.js';
-import { poisonLines, poisonVerdict, scoreLines, sortRows, verdict } from '../demo/report.js';
+import { paretoLines, poisonLines, poisonVerdict, scoreLines, sortRows, verdict } from '../demo/report.js';
 import { playLateRound, playRounds, registerBase } from '../demo/rounds.js';
 import { isolatedEnvironment, type Stage, type Trained } from '../demo/stage.js';
 import { taskArithmeticRecipe } from '../train/demo-plan.js';
@@ -21,7 +22,7 @@ import type { LocalContext } from './local-context.js';
 
 export async function runDemo(context: LocalContext, out: string | undefined, keep: boolean): Promise<void> {
   const dir = out === undefined ? mkdtempSync(join(tmpdir(), 'tributary-demo-')) : resolve(out);
-  for (const folder of ['logs', 'lambdas', 'poison']) mkdirSync(join(dir, folder), { recursive: true });
+  for (const folder of ['logs', 'lambdas', 'poison', 'agents']) mkdirSync(join(dir, folder), { recursive: true });
   const startedMs = performance.now();
   const seconds = (): number => (performance.now() - startedMs) / 1000;
   const environment = isolatedEnvironment(dir, process.env);
@@ -30,6 +31,7 @@ export async function runDemo(context: LocalContext, out: string | undefined, ke
     dir,
     say: (who, what) => context.io.line(`${`${seconds().toFixed(1)} s`.padStart(7)}  ${who.padEnd(16)} ${what}`),
     run: (who, args) => runTributary(args, optionsOf(who)),
+    start: (who, args) => startTributary(args, optionsOf(who)),
   };
   const coordinator = await startCoordinatorProcess(join(dir, 'coordinator'), optionsOf('coordinator'));
   try {
@@ -40,12 +42,14 @@ export async function runDemo(context: LocalContext, out: string | undefined, ke
     const mean = merged.find(({ name }) => name === 'linear')?.folder ?? '';
     const lambda = await chooseLambda(stage, base, mean);
     merged.push(await playLateRound(stage, taskArithmeticRecipe(lambda), teams));
+    const pareto = await playPareto(stage, teams);
+    merged.push(pareto.merged);
     const table = await measure(stage, base, teams, merged);
     const poison = await playPoison(stage, base, teams);
     const metricsFile = join(dir, 'metrics.txt');
     writeFileSync(metricsFile, await (await fetch(`${coordinator.http}/metrics`)).text());
     context.io.result(
-      { dir, lambda, table, poison, seconds: seconds() },
+      { dir, lambda, table, poison, pareto: pareto.report, seconds: seconds() },
       [
         '',
         `accuracy in % on held-out digits (${table.split} split)`,
@@ -60,6 +64,8 @@ export async function runDemo(context: LocalContext, out: string | undefined, ke
         poisonLines(poison),
         '',
         poisonVerdict(poison),
+        '',
+        paretoLines(pareto.report),
         '',
         `models   ${join(dir, 'models')}  (each merged one with a README.md that says what went in)`,
         `logs     ${join(dir, 'logs')}`,

@@ -7,6 +7,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { CATALOGUE, EXIT_CODE } from '../../shared/errors/catalogue.js';
 import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { VERSION } from '../../shared/version.js';
+import type { AgentFlags } from './agent-command.js';
 import type { CommandContext } from './context.js';
 import { engineOption } from './engine-flag.js';
 import type { ExtractFlags } from './extract-command.js';
@@ -14,6 +15,7 @@ import { createIo, describeError } from './io.js';
 import type { LocalContext } from './local-context.js';
 import type { MergeFlags } from './merge-command.js';
 import { addMergekitFlags } from './mergekit-flags.js';
+import { addParetoCommands } from './pareto-program.js';
 import type { PullFlags } from './pull-command.js';
 import type { PushFlags } from './push-command.js';
 import type { RebuildFlags } from './rebuild-command.js';
@@ -56,6 +58,8 @@ Examples:
   tributary round create spring --base llama --quorum 4   open a round
   tributary push ./tuned --round spring --as alice --samples 3000
   tributary pull spring --out ./merged
+  tributary agent --config agent.yaml                     measure candidates of a map block, next to your data
+  tributary pareto query spring --prefer legal=2,code=1   the best merge if legal matters twice as much as code
 
 Exit codes: 0 done, 1 defect, 2 usage or recipe, 3 unsound input, 4 refused, 5 unreachable, 6 disk or port, 130 stopped.`;
 
@@ -145,6 +149,19 @@ function buildProgram(): Command {
     .option('--task <name>', 'of a merge with task masks (emr, tall): the own model of this task')
     .action(action(async (context, name: string, flags: PullFlags) => (await import('./pull-command.js')).runPull(context, name, flags)));
 
+  program
+    .command('agent')
+    .description('measure candidates of rounds with a map block, beside data that never leaves')
+    .option('--once', 'end when no round wants anything any more (default: at SIGTERM or Ctrl-C)', false)
+    .addHelpText(
+      'after',
+      '\n--config names agent.yaml: server, token, agent, rounds, work, parallel, keep_logs, and how each task is evaluated.',
+    )
+    .action(async (flags: AgentFlags, command: Command) =>
+      (await import('./agent-command.js')).runAgentCommand(command, interrupt.signal, flags),
+    );
+
+  addParetoCommands(program, action);
   addOfflineCommands(program);
 
   program
@@ -310,8 +327,15 @@ function fromCommander(error: CommanderError): TributaryError | undefined {
   });
 }
 
+/** `tributary ... | head`: whoever read has gone, and the work goes on in silence. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+}
+
 async function main(): Promise<void> {
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  process.stdout.on('error', ignoreClosedPipe);
+  process.stderr.on('error', ignoreClosedPipe);
   const wantsJson = process.argv.some(
     (argument, index) => argument === '--format=json' || (argument === 'json' && process.argv[index - 1] === '--format'),
   );

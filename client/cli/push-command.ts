@@ -1,6 +1,5 @@
 /** `tributary push` and `tributary base push`. */
 import { existsSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import { type Contribution, ContributionStatus } from '../../shared/generated/tributary/v1/rounds.js';
 import { fromErrorInfo } from '../../shared/grpc/error-trailer.js';
@@ -13,6 +12,7 @@ import { type PushOptions, type PushReport, push } from '../push/push.js';
 import { cacheDir } from '../settings.js';
 import { compressionText, ratioOf } from './compression-text.js';
 import { type CommandContext, withConnection } from './context.js';
+import { defaultContributor } from './contributor.js';
 import { byteProgress } from './progress.js';
 import { contributionView } from './round-view.js';
 import { formatBytes, formatSeconds } from './units.js';
@@ -149,11 +149,6 @@ async function resolveBase(
     return (await describe(context, base, 'full')).artifact.weightsDigest;
   }
   return (await connection.models.getModel({ name: base }, { signal: context.signal })).weightsDigest;
-}
-
-function defaultContributor(): string {
-  const name = userInfo().username.replace(/[^A-Za-z0-9._-]/g, '-');
-  return name === '' ? 'anonymous' : name;
 }
 
 function summary(report: PushReport, seconds: number): object {

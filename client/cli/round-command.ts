@@ -1,10 +1,12 @@
 /** `tributary round ...`, `tributary base list`. */
 import { readFileSync } from 'node:fs';
 import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
+import { StudyState } from '../../shared/generated/tributary/v1/evaluations.js';
 import { type Model, ModelOrigin } from '../../shared/generated/tributary/v1/models.js';
 import { CreateRoundRequest, type Round, RoundState } from '../../shared/generated/tributary/v1/rounds.js';
 import { fromErrorInfo } from '../../shared/grpc/error-trailer.js';
 import { persevere } from '../api/retry.js';
+import { studyLine } from '../pareto/study-view.js';
 import { type CommandContext, withConnection } from './context.js';
 import { byteProgress } from './progress.js';
 import { modelsTable, modelView, roundsTable, roundText, roundView, stateOf } from './round-view.js';
@@ -103,11 +105,16 @@ export async function closeRound(context: CommandContext, name: string, wait: bo
   await watchRound(context, name);
 }
 
+/** How far the measuring of candidates is: a line at most this often. */
+const PROGRESS = 'evaluation.progress';
+const PROGRESS_EVERY_MS = 2_000;
+
 /** Follows a round to its end; reconnects as patiently as a push. Throws what the round failed with. */
 export async function watchRound(context: CommandContext, name: string): Promise<void> {
   const { io, signal } = context;
   const progress = byteProgress(io, 'merging');
   let last: Round | undefined;
+  let saidMs = 0;
   try {
     last = await persevere(context.patience, async (progressed) =>
       withConnection(context, async (connection) => {
@@ -116,9 +123,13 @@ export async function watchRound(context: CommandContext, name: string): Promise
           progressed();
           round = event.round;
           if (round?.progress !== undefined) progress.update(Number(round.progress.doneBytes), Number(round.progress.totalBytes));
-          if (event.type === 'merge.progress') continue;
+          if (event.type === 'merge.progress' || (event.type === PROGRESS && Date.now() - saidMs < PROGRESS_EVERY_MS)) continue;
+          saidMs = Date.now();
           progress.stop();
-          io.note(`${event.at?.toISOString() ?? ''}  ${eventText(event.type, event.contributor, round)}`);
+          const about = eventText(event.type, event.contributor, round);
+          io.note(
+            `${event.at?.toISOString() ?? ''}  ${round?.study === undefined ? about : `${about}  ${studyLine(round.study, Date.now())}`}`,
+          );
         }
         if (round !== undefined && isOver(round)) return round;
         throw new TributaryError('COORDINATOR_UNAVAILABLE', { what: 'The coordinator ended the watch', where: connection.server });
@@ -132,7 +143,8 @@ export async function watchRound(context: CommandContext, name: string): Promise
 }
 
 function isOver(round: Round): boolean {
-  return round.state !== RoundState.OPEN && round.state !== RoundState.MERGING;
+  const measured = round.study?.state !== StudyState.EVALUATING;
+  return round.state !== RoundState.OPEN && round.state !== RoundState.MERGING && measured;
 }
 
 function eventText(type: string, contributor: string, round: Round | undefined): string {

@@ -3,6 +3,7 @@ import type { ErrorInfo } from '../../shared/generated/tributary/v1/common.js';
 import { type Model, ModelOrigin } from '../../shared/generated/tributary/v1/models.js';
 import { type Contribution, ContributionStatus, type Round, RoundState } from '../../shared/generated/tributary/v1/rounds.js';
 import { fromArtifactKind } from '../../shared/transfer/artifact-kind.js';
+import { studyText, studyView } from '../pareto/study-view.js';
 import type { Io } from './io.js';
 import { table } from './table.js';
 import { formatBytes } from './units.js';
@@ -67,6 +68,7 @@ export function roundView(round: Round): object {
     model: round.model === '' ? null : round.model,
     error: errorView(round.error),
     contributions: round.contributions.map(contributionView),
+    study: round.study === undefined ? null : studyView(round.study),
   };
 }
 
@@ -88,6 +90,7 @@ export function roundText(round: Round, io: Io): string {
   lines.push('', `${accepted} of ${round.contributions.length} contributors accepted`);
   if (round.contributions.length > 0) lines.push('', contributionTable(round.contributions));
   lines.push(...factorLines(round));
+  if (round.study !== undefined) lines.push('', studyText(round.study, Date.now()));
   for (const { contributor, reason } of round.contributions) {
     if (reason === undefined) continue;
     const parts = [reason.what, reason.expected && `expected ${reason.expected}`, reason.got && `got ${reason.got}`].filter(

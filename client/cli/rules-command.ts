@@ -4,7 +4,7 @@ import { compositionText } from '../../shared/recipe/composition.js';
 import type { RuleDescription, RuleParameter } from '../../shared/recipe/recipe.js';
 import { ruleYaml } from '../../shared/recipe/rule-yaml.js';
 import { findRule, RULES } from '../../shared/recipe/rules.js';
-import { suggest } from '../../shared/recipe/suggest.js';
+import { suggest } from '../../shared/util/suggest.js';
 import type { LocalContext } from './local-context.js';
 import { table } from './table.js';
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
-import { type ChildOptions, spawnTributary } from './child.js';
+import { type ChildOptions, spawnTributary, stopChild } from './child.js';
 
 export interface RunningCoordinator {
   /** HOST:PORT of gRPC, and the URL of the HTTP face. */
@@ -12,19 +12,12 @@ export interface RunningCoordinator {
   stop(): Promise<void>;
 }
 
-const STOP_WITHIN_MS = 15_000;
-
 export async function startCoordinatorProcess(dataDir: string, options: ChildOptions): Promise<RunningCoordinator> {
   const child = spawnTributary(['coordinator', '--data', dataDir, '--listen', '127.0.0.1:0', '--http', '127.0.0.1:0'], options.environment);
   const log = createWriteStream(options.logFile, { flags: 'a' });
   child.stderr.pipe(log);
   const exited = once(child, 'close');
-  const stop = async (): Promise<void> => {
-    child.kill('SIGTERM');
-    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);
-    await exited;
-    clearTimeout(timer);
-  };
+  const stop = (): Promise<void> => stopChild(child, exited);
   const listening = new Promise<{ grpc: string; http: string }>((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       log.write(`${line}\n`);

@@ -1,6 +1,8 @@
-/** The two tables the demo ends with, and what there is to see in them. Pure: numbers in, lines out. */
+/** The tables the demo ends with, and what there is to see in them. Pure: numbers in, lines out. */
+import { table } from '../cli/table.js';
 import { DEMO_PLAN } from '../train/demo-plan.js';
 import { formatScoreTable, type ScoreRole, type ScoreRow, type ScoreTable } from '../train/score-table.js';
+import type { ParetoReport } from './pareto.js';
 import type { PoisonReport } from './poison.js';
 
 const percent = (share: number): string => (100 * share).toFixed(1);
@@ -68,5 +70,32 @@ export function poisonVerdict({ rows, nan, norms }: PoisonReport): string {
     `A NaN never gets so far: admission quarantined that push ("${nan.what}" [${nan.code}]).`,
     `Admission measures norms (${norms.map(({ factor, norm }) => `x ${factor}: ${norm.toFixed(1)}`).join(', ')}) and shows them, but judges none: the pushes of x ${factors.slice(1).join(' and x ')} were accepted.`,
     `Of ${contributor} honest means ${copies}'s own push once more. Made by offline merges of the same checkpoints; a round gives the same bytes.`,
+  ].join('\n');
+}
+
+export function paretoLines({ front, chosen, files }: ParetoReport): string {
+  const coefficients = Object.entries(chosen.coefficients).map(([name, value]) => `${name} ${value.toFixed(2)}`);
+  const tasks = Object.keys(chosen.predicted);
+  const header = ['task', 'R2', 'held-out R2', 'predicted', 'measured'];
+  const lines = tasks.map((task) => {
+    const quality = front.surrogates.find((one) => one.task === task);
+    const measured = chosen.measured[task]?.value;
+    return [
+      task,
+      quality?.r2.toFixed(2) ?? '-',
+      quality?.heldOutR2.toFixed(2) ?? '-',
+      percent(chosen.predicted[task] ?? Number.NaN),
+      measured === undefined ? '-' : percent(measured),
+    ];
+  });
+  return [
+    `the trade-offs of the same four contributions, from ${front.evaluations} evaluations by the teams' agents on their own validation digits`,
+    '',
+    'tributary pareto query map --prefer ' + tasks.map((task) => `${task}=1`).join(','),
+    `  ${coefficients.join(', ')}`,
+    '',
+    table(header, lines, [1, 2, 3, 4]).replace(/^/gm, '  '),
+    '',
+    ...files.map((file) => `plot     ${file}`),
   ].join('\n');
 }

@@ -34,7 +34,7 @@ export async function openRound(stage: Stage, recipe: DemoRecipe): Promise<DemoR
   return { name, recipe };
 }
 
-async function push(stage: Stage, { name, folder, samples, steps }: Trained, rounds: readonly DemoRound[]): Promise<Pushed> {
+export async function push(stage: Stage, { name, folder, samples, steps }: Trained, rounds: readonly DemoRound[]): Promise<Pushed> {
   let sentBytes = 0;
   let savedBytes = 0;
   for (const round of rounds) {

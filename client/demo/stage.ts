@@ -10,6 +10,8 @@ export interface Stage {
   readonly say: (who: string, what: string) => void;
   /** Runs a command as a process of its own; `who` names its log. */
   readonly run: <T>(who: string, args: readonly string[]) => Promise<T>;
+  /** Starts a command that runs until it is stopped. */
+  readonly start: (who: string, args: readonly string[]) => { stop(): Promise<void> };
 }
 
 export const BASE_NAME = 'digits-base';

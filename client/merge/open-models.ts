@@ -91,7 +91,7 @@ function requireOneBase(recipe: Recipe, reference: string, bases: ReadonlySet<st
 export async function openModels(recipe: Recipe): Promise<OpenedModels> {
   const listed = participationsIn(recipe);
   checkReferences(recipe, listed);
-  const warnings: string[] = [];
+  const warnings: string[] = recipe.map === undefined ? [] : ['map: has no effect offline; it is for rounds of a coordinator'];
   const taking = takingPart(recipe, listed, warnings);
   const { baseModel } = recipe;
   const baseKey = baseModel === undefined ? undefined : keyOf(baseModel);

@@ -44,7 +44,6 @@ interface Run {
 
 export async function pull(connection: Connection, options: PullOptions): Promise<PullReport> {
   const outDir = resolve(options.outDir);
-  const { signal } = options.patience;
   const existing = existsSync(outDir) ? await readdir(outDir) : [];
   if (existing.length > 0) {
     throw new TributaryError('OUTPUT_EXISTS', {
@@ -53,9 +52,31 @@ export async function pull(connection: Connection, options: PullOptions): Promis
       fix: 'Choose another --out, or remove it.',
     });
   }
-  const { model, artifact } = await persevere(options.patience, async () => ({
-    model: await connection.models.getModel({ name: options.name }, { signal }),
-    artifact: await fetchManifest(connection, options.name, signal),
+  const { model, artifact } = await resolveModel(connection, options);
+  const partial = join(dirname(outDir), `.${basename(outDir)}.tributary-partial`);
+  const savedBytes = await fetchInto(connection, model, artifact, partial, options);
+  await writeOrigin(partial, model, connection.server);
+  if (existsSync(outDir)) await rmdir(outDir);
+  await rename(partial, outDir);
+  return { model, outDir, totalBytes: artifact.totalBytes, savedBytes };
+}
+
+/**
+ * The same into a folder that may hold another model: what differs is overwritten where it lies. Until it has returned, the folder is neither
+ * the one nor the other.
+ */
+export async function pullInPlace(connection: Connection, options: PullOptions): Promise<PullReport> {
+  const outDir = resolve(options.outDir);
+  const { model, artifact } = await resolveModel(connection, options);
+  const savedBytes = await fetchInto(connection, model, artifact, outDir, options);
+  return { model, outDir, totalBytes: artifact.totalBytes, savedBytes };
+}
+
+async function resolveModel(connection: Connection, { name, patience }: PullOptions): Promise<{ model: Model; artifact: Artifact }> {
+  const { signal } = patience;
+  const { model, artifact } = await persevere(patience, async () => ({
+    model: await connection.models.getModel({ name }, { signal }),
+    artifact: await fetchManifest(connection, name, signal),
   }));
   if (artifact.manifestDigest !== model.manifestDigest) {
     throw new TributaryError('DIGEST_MISMATCH', {
@@ -65,27 +86,29 @@ export async function pull(connection: Connection, options: PullOptions): Promis
       fix: 'Pull again.',
     });
   }
-  const partial = join(dirname(outDir), `.${basename(outDir)}.tributary-partial`);
-  await mkdir(partial, { recursive: true });
-  const missing = await findMissing(artifact, partial, options.threads, signal);
-  const headerBytes = artifact.files.reduce((sum, file) => sum + (file.header?.length ?? 0), 0);
+  return { model, artifact };
+}
+
+/** Makes the files of a folder those of an artifact, and nothing else. @returns bytes that were right already */
+async function fetchInto(connection: Connection, model: Model, artifact: Artifact, folder: string, options: PullOptions): Promise<number> {
+  const { signal } = options.patience;
+  await mkdir(folder, { recursive: true });
+  const missing = await findMissing(artifact, folder, options.threads, signal);
+  const headerBytes = artifact.files.reduce((sum, file) => sum + ((file.header ?? file.content)?.length ?? 0), 0);
   const savedBytes = artifact.totalBytes - headerBytes - bytesOf(missing);
   let doneBytes = headerBytes + savedBytes;
   options.onProgress(doneBytes, artifact.totalBytes, savedBytes);
   let rest = missing;
   await persevere(options.patience, async (progressed) => {
-    await fetchRuns(connection, model.name, rest, partial, signal, (run) => {
+    await fetchRuns(connection, model.name, rest, folder, signal, (run) => {
       rest = rest.filter((other) => other !== run);
       doneBytes += bytesOf([run]);
       progressed();
       options.onProgress(doneBytes, artifact.totalBytes, savedBytes);
     });
   });
-  await writeOrigin(partial, model, connection.server);
-  await removeStrangers(partial, artifact);
-  if (existsSync(outDir)) await rmdir(outDir);
-  await rename(partial, outDir);
-  return { model, outDir, totalBytes: artifact.totalBytes, savedBytes };
+  await removeStrangers(folder, artifact);
+  return savedBytes;
 }
 
 async function fetchManifest(connection: Connection, name: string, signal: AbortSignal): Promise<Artifact> {
@@ -104,7 +127,8 @@ async function findMissing(artifact: Artifact, partial: string, threads: number,
     const handle = await open(path, existsSync(path) ? 'r+' : 'w+');
     try {
       await handle.truncate(file.sizeBytes);
-      if (file.header !== undefined) await handle.write(file.header, 0, file.header.length, 0);
+      const known = file.header ?? file.content;
+      if (known !== undefined) await handle.write(known, 0, known.length, 0);
     } finally {
       await handle.close();
     }

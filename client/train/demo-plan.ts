@@ -67,6 +67,14 @@ export const DEMO_PLAN = {
   ] as readonly DemoRecipe[],
   /** Of which the demo takes the one that is best on validation images. */
   lambdas: [0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6],
+  map: {
+    /** Where coefficients of task vectors are sampled: above 0.7 four of them together are far from any good model. */
+    coefficients: [0, 0.7],
+    /** Twice the 15 numbers of a quadratic in four coefficients, as the MAP paper's code has it, and the references. */
+    candidates: 36,
+    /** Name of the model that is published. */
+    model: 'trade-off',
+  },
   poison: {
     contributor: 'mallory',
     /** Whose contribution it spoils. */

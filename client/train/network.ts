@@ -68,7 +68,7 @@ export function disposeVariables(variables: readonly LayerVariables[]): void {
 }
 
 /** `from` has `rows` x `columns` values; the result is `columns` x `rows`. */
-function transpose(from: Float32Array, rows: number, columns: number): Float32Array {
+export function transpose(from: Float32Array, rows: number, columns: number): Float32Array {
   const to = new Float32Array(from.length);
   for (let row = 0; row < rows; row += 1) {
     for (let column = 0; column < columns; column += 1) to[column * rows + row] = from[row * columns + column] as number;
@@ -118,10 +118,39 @@ export function gradientsOfLoss(
   inputs: tfjs.Tensor2D,
   targets: tfjs.Tensor2D,
 ): LossAndGradients {
-  const { activations, sums, scores } = forwardKeeping(tf, variables, inputs);
-  const probabilities = tf.softmax(scores);
-  let upstream: tfjs.Tensor2D = tf.div(tf.sub(probabilities, targets), inputs.shape[0]);
-  const gradients: LossAndGradients['gradients'] = [];
+  const pass = forwardKeeping(tf, variables, inputs);
+  const probabilities = tf.softmax(pass.scores);
+  const upstream: tfjs.Tensor2D = tf.div(tf.sub(probabilities, targets), inputs.shape[0]);
+  return { probabilities, gradients: backward(tf, variables, pass, upstream) };
+}
+
+export interface ScoresAndGradients {
+  /** [images, classes]. */
+  readonly scores: Float32Array;
+  readonly gradients: { name: string; tensor: tfjs.Tensor }[];
+}
+
+/** Of any function of the scores: `slope` answers its derivative by each of them, [images, classes]. Call it inside of `tf.tidy`. */
+export function gradientsThroughScores(
+  tf: Tensorflow,
+  variables: readonly LayerVariables[],
+  inputs: tfjs.Tensor2D,
+  slope: (scores: Float32Array) => Float32Array,
+): ScoresAndGradients {
+  const pass = forwardKeeping(tf, variables, inputs);
+  const scores = pass.scores.dataSync<'float32'>();
+  return { scores, gradients: backward(tf, variables, pass, tf.tensor2d(slope(scores), pass.scores.shape)) };
+}
+
+/** From the derivative by the scores to those by the variables, the last layer's first. */
+function backward(
+  tf: Tensorflow,
+  variables: readonly LayerVariables[],
+  { activations, sums }: ForwardPass,
+  byScores: tfjs.Tensor2D,
+): { name: string; tensor: tfjs.Tensor }[] {
+  let upstream = byScores;
+  const gradients: { name: string; tensor: tfjs.Tensor }[] = [];
   for (let index = variables.length - 1; index >= 0; index -= 1) {
     const { weight, bias } = variables[index] as LayerVariables;
     const given = activations[index] as tfjs.Tensor2D;
@@ -132,5 +161,5 @@ export function gradientsOfLoss(
       upstream = tf.mul(back, tf.step(sums[index - 1] as tfjs.Tensor2D));
     }
   }
-  return { probabilities, gradients };
+  return gradients;
 }

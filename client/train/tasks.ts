@@ -116,7 +116,7 @@ export interface Evaluation {
 /** Held-out images do not depend on the model; whoever evaluates many prepares them once. */
 const prepared = new WeakMap<Digits, Map<string, LabelledImages>>();
 
-function heldOutImages(digits: Digits, splitSeed: number, split: HeldOutSplit, domain: Domain): LabelledImages {
+export function heldOutImages(digits: Digits, splitSeed: number, split: HeldOutSplit, domain: Domain): LabelledImages {
   const known = prepared.get(digits) ?? new Map<string, LabelledImages>();
   prepared.set(digits, known);
   const key = `${splitSeed} ${split} ${domain}`;
