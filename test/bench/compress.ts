@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatBytes } from '../../client/cli/units.js';
-import { runTributary } from '../../client/demo/child.js';
+import { type ChildOptions, runTributary, startTributary } from '../../client/demo/child.js';
 import { chooseLambda } from '../../client/demo/choose-lambda.js';
 import { startCoordinatorProcess } from '../../client/demo/coordinator-child.js';
 import { evaluateFolders } from '../../client/demo/measure.js';
@@ -39,15 +39,25 @@ interface Level {
   readonly merged: readonly [string, string];
 }
 
+function stageIn(dir: string): Stage & { readonly options: ChildOptions } {
+  const options = { environment: isolatedEnvironment(dir, process.env), logFile: join(dir, 'log'), signal: new AbortController().signal };
+  return {
+    dir,
+    options,
+    say: () => {},
+    run: (_who, args) => runTributary(args, options),
+    start: (_who, args) => startTributary(args, options),
+  };
+}
+
 /** A coordinator with nothing in it, for as long as `body` runs. */
 async function withCoordinator<T>(dir: string, body: (stage: Stage) => Promise<T>): Promise<T> {
   mkdirSync(join(dir, 'lambdas'), { recursive: true });
-  const signal = new AbortController().signal;
-  const options = { environment: isolatedEnvironment(dir, process.env), logFile: join(dir, 'log'), signal };
-  const coordinator = await startCoordinatorProcess(join(dir, 'coordinator'), options);
+  const stage = stageIn(dir);
+  const coordinator = await startCoordinatorProcess(join(dir, 'coordinator'), stage.options);
   try {
     writeFileSync(join(dir, 'client.yaml'), `server: ${coordinator.grpc}\n`);
-    return await body({ dir, say: () => {}, run: (_who, args) => runTributary(args, options) });
+    return await body(stage);
   } finally {
     await coordinator.stop();
   }
@@ -125,8 +135,7 @@ function print(header: readonly string[], rows: readonly (readonly string[])[]):
 
 async function measure(dir: string, teams: readonly Team[], levels: readonly Level[]): Promise<void> {
   const folders = [...teams.map(({ folder }) => folder), ...levels.flatMap(({ merged }) => merged)];
-  const options = { environment: isolatedEnvironment(dir, process.env), logFile: join(dir, 'log'), signal: new AbortController().signal };
-  const evaluations = await evaluateFolders({ dir, say: () => {}, run: (_who, args) => runTributary(args, options) }, folders);
+  const evaluations = await evaluateFolders(stageIn(dir), folders);
   const best = Math.max(...evaluations.slice(0, teams.length).map(({ average }) => average));
   const uncompressed = sum((levels[0]?.pushed ?? []).map(({ sentBytes }) => sentBytes));
   const compressions = levels.flatMap(({ pushed }) =>
