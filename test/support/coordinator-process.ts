@@ -82,7 +82,7 @@ export class CoordinatorProcess {
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
     });
-    this.#exit = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal, stderr })));
+    this.#exit = new Promise((resolve) => child.once('close', (code, signal) => resolve({ code, signal, stderr })));
     if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', (line) => this.#onLine(line));
     const exited = this.#exit.then(({ code, signal }) => {
       if (this.#listening === undefined) throw new Error(`the coordinator ended before it listened (${code ?? signal}):\n${stderr}`);

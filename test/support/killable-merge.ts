@@ -1,5 +1,6 @@
-/** Runs a merge in its own process and kills it when it has got far enough. */
+/** Runs a merge in its own process that is killed when it has got far enough. */
 import { spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
 const SCRIPT = fileURLToPath(new URL('./merge-process.js', import.meta.url));
@@ -10,23 +11,16 @@ export interface KilledMerge {
   readonly resumedBytes: number;
 }
 
-/** @param killAtBytes killed when it reports so many bytes or more */
-export function runKillable(recipe: string, out: string, killAtBytes: number): Promise<KilledMerge> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [SCRIPT, recipe, out], { stdio: ['ignore', 'pipe', 'inherit'] });
-    let resumedBytes = 0;
-    child.stdout.on('data', (text: Buffer) => {
-      for (const line of text.toString().split('\n').filter(Boolean)) {
-        const [done = '', resumed = ''] = line.split(' ');
-        resumedBytes = Number(resumed);
-        if (Number(done) >= killAtBytes) child.kill('SIGKILL');
-      }
-    });
+/** @param killAtBytes killed when it has written so many bytes or more and could go on from some of them */
+export async function runKillable(recipe: string, out: string, killAtBytes: number): Promise<KilledMerge> {
+  const child = spawn(process.execPath, [SCRIPT, recipe, out, String(killAtBytes)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  // 'close', not 'exit': what it printed last may still be on its way when it has gone.
+  const closed = new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
     child.on('error', reject);
-    child.on('exit', (code, signal) => {
-      if (signal === 'SIGKILL') resolve({ killed: true, resumedBytes });
-      else if (code === 0) resolve({ killed: false, resumedBytes });
-      else reject(new Error(`exit code ${code}`));
-    });
+    child.on('close', (code, signal) => resolve([code, signal]));
   });
+  const [printed, [code, signal]] = await Promise.all([text(child.stdout), closed]);
+  if (signal !== 'SIGKILL' && code !== 0) throw new Error(`exit code ${code}`);
+  const last = printed.trimEnd().split('\n').at(-1) ?? '';
+  return { killed: signal === 'SIGKILL', resumedBytes: Number(last.split(' ')[1] ?? 0) };
 }
