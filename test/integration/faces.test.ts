@@ -15,7 +15,7 @@ import { tempDir } from '../support/temp-dir.js';
 
 /** grpc.health.v1.HealthCheckResponse.ServingStatus. */
 const SERVING = 1;
-const SERVICES = ['tributary.v1.ModelService', 'tributary.v1.RoundService', 'tributary.v1.TransferService'];
+const SERVICES = ['Evaluation', 'Model', 'Pareto', 'Round', 'Transfer'].map((name) => `tributary.v1.${name}Service`);
 
 killLeftoversAfterAll();
 const folder = tempDir();

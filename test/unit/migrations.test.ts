@@ -35,6 +35,10 @@ it('the first schema becomes the present one', () => {
     add(9, 'carol', 'low_rank');
     expect(() => add(10, 'dora', 'other')).toThrow(/CHECK/);
     expect(() => add(11, 'bob', 'lora')).toThrow(/UNIQUE/);
+    // Studies and what belongs to them.
+    db.exec("INSERT INTO studies VALUES ('r', 'evaluating', 0, NULL, 1, NULL)");
+    expect(() => db.exec("INSERT INTO studies VALUES ('none', 'evaluating', 0, NULL, 1, NULL)")).toThrow(/FOREIGN KEY/);
+    expect(() => db.exec("INSERT INTO materialisations VALUES ('m', 'r', 1, 'merging', NULL, 1, 1)")).toThrow(/FOREIGN KEY/);
     expect(() => db.prepare("UPDATE uploads SET contribution_id = 99 WHERE id = 'u'").run()).toThrow(/FOREIGN KEY/);
   } finally {
     db.close();

@@ -1,8 +1,18 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { loadAgentConfig } from '../../client/agent/agent-config.js';
 import { CATALOGUE, EXIT_CODE, GRPC_STATUS } from '../../shared/errors/catalogue.js';
+import { parseRecipe } from '../../shared/recipe/parse-recipe.js';
+import { tempDir } from '../support/temp-dir.js';
 
 const readme = readFileSync('README.md', 'utf8');
+
+/** YAML in fences that has this line. */
+function yamlWith(line: string): string {
+  const blocks = [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text = '']) => text);
+  return blocks.find((text) => text.includes(line)) ?? '';
+}
 
 function rowsAfter(head: string): string[][] {
   const lines = readme.slice(readme.indexOf(head)).split('\n').slice(2);
@@ -28,5 +38,19 @@ describe('the README', () => {
 
   it('names no gRPC status that does not exist', () => {
     for (const { status } of Object.values(CATALOGUE)) expect(GRPC_STATUS).toHaveProperty(status);
+  });
+
+  it('shows a map block and an agent that are what they say', () => {
+    const { map } = parseRecipe(yamlWith('\nmap:'), { fileName: 'README.md' });
+    expect(map?.tasks.map(({ name, direction, owner }) => [name, direction, owner])).toEqual([
+      ['legal', 'maximize', 'alice'],
+      ['code', 'minimize', 'bob'],
+      ['chat', 'maximize', undefined],
+    ]);
+    const file = join(tempDir(), 'agent.yaml');
+    writeFileSync(file, yamlWith('\nagent:'));
+    const config = loadAgentConfig(file);
+    expect(config.agent).toBe('alice');
+    expect([...config.tasks.keys()]).toEqual(['legal']);
   });
 });

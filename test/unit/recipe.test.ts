@@ -113,7 +113,7 @@ numerics: exact
       'iso_c',
     ],
     ['an eta beyond all', 'RECIPE_INVALID', 'merge_method: star\nparameters: {eta: 101}', '2:19', 'out of range'],
-    ['map', 'RECIPE_UNSUPPORTED', `${LINEAR}map: {}`, '3:1', 'map'],
+    ['round', 'RECIPE_UNSUPPORTED', `${LINEAR}round: {}`, '3:1', 'round'],
     ['other numerics', 'RECIPE_INVALID', `${LINEAR}numerics: fast`, '3:11', 'exact'],
     ['two adapters', 'RECIPE_INVALID', 'merge_method: linear\nmodels: [{model: a+b+c}]', '2:18', 'one adapter'],
     [

@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type RoundNotice, RoundStore } from '../../coordinator/rounds/round-store.js';
+import { RoundStore } from '../../coordinator/rounds/round-store.js';
 import { ROUND_EVENTS, ROUND_STATES, ROUND_TABLE, type RoundEvent, type RoundState } from '../../coordinator/rounds/states.js';
+import type { RoundNotice } from '../../coordinator/state/commit.js';
 import { openDatabase } from '../../coordinator/state/database.js';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import { tempDir } from '../support/temp-dir.js';
