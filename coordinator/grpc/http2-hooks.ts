@@ -2,7 +2,7 @@
  * Two things @grpc/grpc-js has no public way for, done by wrapping the private method that makes its HTTP/2 servers:
  * - receive windows wide enough for long lines. grpc-js reads `grpc-node.flow_control_window` on the client only; a server keeps 64 KiB,
  *   which is 1.6 MB/s at 40 ms (test/integration/slow-line.test.ts measures it through a delaying proxy);
- * - methods served from the HTTP/2 stream itself, for those that move weights (raw-call.ts says why).
+ * - methods served from the HTTP/2 stream itself, for those that move weights or answer at once (raw-call.ts says why).
  * The version is pinned exactly, and a missing method is an error at start.
  */
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
@@ -16,7 +16,8 @@ const CONNECTION_WINDOW_BYTES = 8 * 1024 * 1024;
 /** A server option: what serves a path instead of grpc-js, by path. */
 export const RAW_METHODS = 'tributary.raw_methods';
 
-export type RawMethod = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+/** @returns whether it serves this call; if not, grpc-js does */
+export type RawMethod = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
 export type RawMethods = ReadonlyMap<string, RawMethod>;
 
 interface Internals {
@@ -52,7 +53,7 @@ function takeOver(server: Http2Server, methods: RawMethods): void {
   server.removeAllListeners('stream');
   server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...rest: unknown[]) => {
     const method = methods.get(headers[':path'] ?? '');
-    if (method !== undefined) method(stream, headers);
-    else for (const listener of listeners) listener.call(server, stream, headers, ...rest);
+    if (method?.(stream, headers) === true) return;
+    for (const listener of listeners) listener.call(server, stream, headers, ...rest);
   });
 }

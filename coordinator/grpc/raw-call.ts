@@ -1,7 +1,8 @@
 /**
- * A gRPC call served from its HTTP/2 stream, for the methods that move weights. grpc-js joins the bytes of every message into a new buffer,
- * which at hundreds of megabytes a second is most of the work: memory is mapped, filled and collected for nothing. On the line it is
- * plain gRPC: same headers, frames, status, trailers and deadlines as the methods that grpc-js serves.
+ * A gRPC call served from its HTTP/2 stream. For the methods that move weights: grpc-js joins the bytes of every message into a new buffer,
+ * which at hundreds of megabytes a second is most of the work: memory is mapped, filled and collected for nothing. And for questions that
+ * are answered from memory, where its layers take several times as long as the answer. On the line it is plain gRPC: same headers, frames,
+ * status, trailers and deadlines as the methods that grpc-js serves.
  */
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { ServerError, Status } from 'nice-grpc-common';
@@ -25,9 +26,14 @@ export interface RawCall {
   receiveOnly<Message>(decode: (bytes: Buffer) => Message): Promise<Message>;
 }
 
+export interface RawMethodOptions {
+  /** grpc-js serves this method too: to callers that compress. Default: these are refused. */
+  readonly compressedByGrpcJs?: boolean;
+}
+
 export interface RawCalls {
   /** Makes a method out of what happens between headers and status; it must end soon after `signal` is aborted. */
-  method(path: string, body: (call: RawCall) => Promise<void>): RawMethod;
+  method(path: string, body: (call: RawCall) => Promise<void>, options?: RawMethodOptions): RawMethod;
   /** Resolves when no call is under way. */
   settled(): Promise<void>;
 }
@@ -46,12 +52,14 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export function createRawCalls(services: Services): RawCalls {
   const running = new Set<Promise<void>>();
   return {
-    method: (path, body) => {
+    method: (path, body, { compressedByGrpcJs = false } = {}) => {
       const name = path.slice(path.lastIndexOf('.') + 1);
       return (stream, headers) => {
+        if (compressedByGrpcJs && (headers['grpc-encoding'] ?? 'identity') !== 'identity') return false;
         const call = serve(services, name, body, stream, headers);
         running.add(call);
         void call.finally(() => running.delete(call));
+        return true;
       };
     },
     settled: async () => {
@@ -76,19 +84,18 @@ async function serve(
     return;
   }
   const end = services.metrics.rpcs.startTimer({ method: name });
-  stream.respond(RESPONSE_HEADERS, { waitForTrailers: true });
   const deadline = deadlineOf(headers, abort);
   const call: RawCall = {
     stream,
     token: headers.authorization?.replace(/^Bearer /i, ''),
     signal: abort.signal,
     send: (message) => {
-      if (!stream.destroyed && !stream.writableEnded) stream.write(frameOf(message));
+      if (canSend(stream)) stream.write(frameOf(message));
     },
     sendFrame: async (frame) => {
-      if (!stream.destroyed && !stream.writableEnded) await new Promise<void>((resolve) => stream.write(frame, () => resolve()));
+      if (canSend(stream)) await new Promise<void>((resolve) => stream.write(frame, () => resolve()));
     },
-    receiveOnly: async (decode) => decodeOnly(await readAll(stream), decode),
+    receiveOnly: async (decode) => decodeOnly(await readAll(stream, abort.signal), decode),
   };
   try {
     await body(call);
@@ -110,16 +117,30 @@ async function serve(
   }
 }
 
-async function readAll(stream: ServerHttp2Stream): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let sizeBytes = 0;
-  for await (const part of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    sizeBytes += part.length;
-    if (sizeBytes > MAX_ONLY_BYTES)
-      throw new ServerError(Status.RESOURCE_EXHAUSTED, `Received message larger than max (${MAX_ONLY_BYTES})`);
-    parts.push(part);
-  }
-  return Buffer.concat(parts);
+/** Headers go out with the first message, not in a packet of their own. */
+function respondOnce(stream: ServerHttp2Stream): void {
+  if (!stream.headersSent) stream.respond(RESPONSE_HEADERS, { waitForTrailers: true });
+}
+
+function canSend(stream: ServerHttp2Stream): boolean {
+  if (stream.destroyed || stream.writableEnded) return false;
+  respondOnce(stream);
+  return true;
+}
+
+function readAll(stream: ServerHttp2Stream, signal: AbortSignal): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const parts: Buffer[] = [];
+    let sizeBytes = 0;
+    stream.on('data', (part: Buffer) => {
+      sizeBytes += part.length;
+      if (sizeBytes > MAX_ONLY_BYTES)
+        reject(new ServerError(Status.RESOURCE_EXHAUSTED, `Received message larger than max (${MAX_ONLY_BYTES})`));
+      else parts.push(part);
+    });
+    stream.once('end', () => resolve(parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)));
+    signal.addEventListener('abort', () => reject(signal.reason as Error));
+  });
 }
 
 function decodeOnly<Message>(frame: Buffer, decode: (bytes: Buffer) => Message): Message {
@@ -144,6 +165,7 @@ function deadlineOf(headers: IncomingHttpHeaders, abort: AbortController): NodeJ
 /** Status and trailers; what the caller still sends is let past unread, as grpc-js does. */
 function finish(stream: ServerHttp2Stream, status: Status, message: string, trailers: Readonly<Record<string, string>>): void {
   if (stream.destroyed) return;
+  respondOnce(stream);
   stream.once('wantTrailers', () => {
     stream.sendTrailers({ 'grpc-status': String(status), 'grpc-message': encodeURI(message), ...trailers });
   });

@@ -7,20 +7,22 @@ import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-refl
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import { EvaluationServiceDefinition } from '../../shared/generated/tributary/v1/evaluations.js';
 import { ModelServiceDefinition } from '../../shared/generated/tributary/v1/models.js';
+import { ParetoServiceDefinition } from '../../shared/generated/tributary/v1/pareto.js';
 import { RoundServiceDefinition } from '../../shared/generated/tributary/v1/rounds.js';
 import { TransferServiceDefinition } from '../../shared/generated/tributary/v1/transfers.js';
 import type { CoordinatorConfig } from '../config.js';
 import { evaluationService } from '../evaluation/service.js';
 import { download } from '../models/download.js';
 import { modelService } from '../models/service.js';
-import { PARETO_SERVICE, paretoService } from '../pareto/service.js';
+import { sendFront, sendQuery } from '../pareto/quick-calls.js';
+import { paretoService } from '../pareto/service.js';
 import { roundService } from '../rounds/service.js';
 import type { Services } from '../services.js';
 import { transferService } from '../transfers/service.js';
 import { write } from '../transfers/write.js';
 import { hookHttp2Servers, RAW_METHODS, type RawMethods } from './http2-hooks.js';
 import { observe } from './observe.js';
-import { createRawCalls, type RawCall } from './raw-call.js';
+import { createRawCalls, type RawCall, type RawMethodOptions } from './raw-call.js';
 
 export interface GrpcFace {
   readonly port: number;
@@ -34,20 +36,23 @@ const SERVICES = [
   RoundServiceDefinition.fullName,
   ModelServiceDefinition.fullName,
   EvaluationServiceDefinition.fullName,
-  PARETO_SERVICE.fullName,
+  ParetoServiceDefinition.fullName,
 ];
 
 export async function startGrpc(services: Services): Promise<GrpcFace> {
   hookHttp2Servers();
   const health = HealthState();
   const raw = createRawCalls(services);
-  const rawMethod = (service: string, method: string, body: (call: RawCall) => Promise<void>) => {
+  const rawMethod = (service: string, method: string, body: (call: RawCall) => Promise<void>, options?: RawMethodOptions) => {
     const path = `/${service}/${method}`;
-    return [path, raw.method(path, body)] as const;
+    return [path, raw.method(path, body, options)] as const;
   };
+  const { fullName: pareto, methods: questions } = ParetoServiceDefinition;
   const rawMethods: RawMethods = new Map([
     rawMethod(TransferServiceDefinition.fullName, TransferServiceDefinition.methods.write.name, (call) => write(services, call)),
     rawMethod(ModelServiceDefinition.fullName, ModelServiceDefinition.methods.download.name, (call) => download(services, call)),
+    rawMethod(pareto, questions.getFront.name, (call) => sendFront(services, call), { compressedByGrpcJs: true }),
+    rawMethod(pareto, questions.query.name, (call) => sendQuery(services, call), { compressedByGrpcJs: true }),
   ]);
   const server = createServer({
     // Clients ping every 30 s so that dead lines are noticed; the default would answer that with too_many_pings.
@@ -60,7 +65,7 @@ export async function startGrpc(services: Services): Promise<GrpcFace> {
   observed.add(RoundServiceDefinition, roundService(services));
   observed.add(ModelServiceDefinition, modelService(services));
   observed.add(EvaluationServiceDefinition, evaluationService(services));
-  observed.add(PARETO_SERVICE, paretoService(services));
+  observed.add(ParetoServiceDefinition, paretoService(services));
   observed.add(HealthDefinition, HealthServiceImpl(health));
   observed.add(
     ServerReflectionService,

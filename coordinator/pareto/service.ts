@@ -3,32 +3,18 @@ import { TributaryError } from '../../shared/errors/tributary-error.js';
 import {
   type AttributeRequest,
   type AttributeResponse,
-  Front,
+  type Front,
   type Materialisation,
   type MaterialiseRequest,
-  ParetoServiceDefinition,
   type ParetoServiceImplementation,
   type QueryRequest,
-  QueryResponse,
+  type QueryResponse,
   type WhatIfRequest,
 } from '../../shared/generated/tributary/v1/pareto.js';
 import { checkCoefficients, type KnownStudy } from '../evaluation/known-studies.js';
 import { requireOperator, tokenOf } from '../grpc/identity.js';
 import type { Services } from '../services.js';
-import { encodeOnce } from './encode-once.js';
 import { materialisationMessage, whatIfMessage } from './messages.js';
-
-const { methods } = ParetoServiceDefinition;
-
-/** Fronts and answers are the same objects from one fit to the next. */
-export const PARETO_SERVICE = {
-  ...ParetoServiceDefinition,
-  methods: {
-    ...methods,
-    getFront: { ...methods.getFront, responseType: encodeOnce<Front, typeof Front>(Front) },
-    query: { ...methods.query, responseType: encodeOnce<QueryResponse, typeof QueryResponse>(QueryResponse) },
-  },
-} as typeof ParetoServiceDefinition;
 
 export function paretoService(services: Services): ParetoServiceImplementation {
   return {

@@ -1,8 +1,10 @@
 /** Studies over gRPC: candidates go out, measurements come in, the front is served, and nothing is lost in between. */
 import { join } from 'node:path';
+import { compressionAlgorithms } from '@grpc/grpc-js';
+import { createChannel, createClient } from 'nice-grpc';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type EvaluationLease, MetricReport, StudyState } from '../../shared/generated/tributary/v1/evaluations.js';
-import { FrontState, QueryRequest, Scalarisation } from '../../shared/generated/tributary/v1/pareto.js';
+import { FrontState, ParetoServiceDefinition, QueryRequest, Scalarisation } from '../../shared/generated/tributary/v1/pareto.js';
 import { RoundState } from '../../shared/generated/tributary/v1/rounds.js';
 import { fineTune, makeBase, TINY, writeSingle } from '../support/checkpoints.js';
 import { eventually } from '../support/eventually.js';
@@ -141,6 +143,23 @@ describe('a study from its round to its front', () => {
         }),
       ),
     );
+  });
+
+  it('answers callers that compress the same', async () => {
+    const channel = createChannel(coordinator.address, undefined, {
+      'grpc.default_compression_algorithm': compressionAlgorithms.gzip,
+    });
+    try {
+      const pareto = createClient(ParetoServiceDefinition, channel);
+      const request = QueryRequest.fromPartial({
+        round: 'first',
+        by: { $case: 'preference', value: { weights: [{ task: 'alpha', weight: 3 }] } },
+      });
+      expect(await pareto.query(request)).toEqual(await clients.pareto.query(request));
+      expect(await pareto.getFront({ round: 'first' })).toEqual(await clients.pareto.getFront({ round: 'first' }));
+    } finally {
+      channel.close();
+    }
   });
 
   it('attributes what each contribution adds, and shows the front without one', async () => {
