@@ -25,8 +25,8 @@ export const MOST_FAILURES = 3;
 
 /**
  * So many candidates whose newest reports are failures, with no measurement of their task since, are the evaluator's fault and not theirs: none is given up
- * until one succeeds, or has failed MOST_FAILURES_IN_A_ROW times. Whoever repairs the evaluator finds the study waiting. A metric that is refused was computed:
- * such failures count as any.
+ * until one succeeds, or has failed MOST_FAILURES_IN_A_ROW times. Whoever repairs the evaluator finds the study waiting. Metrics that are refused are a candidate's
+ * own fault once the task was measured at all; before that the unit is wrong (percent instead of a share, say), and the study waits as well.
  */
 const BROKEN_AT = 3;
 const MOST_FAILURES_IN_A_ROW = 20;
@@ -331,12 +331,17 @@ export class StudyStore {
         )
         .run(JSON.stringify(error), this.#nowMs(), round, candidate, task, lease);
       if (changes === 0) return false;
-      const isPatient = error.code !== 'METRIC_REFUSED' && this.isBroken(round, task);
+      const isPatient = this.isBroken(round, task) && (error.code !== 'METRIC_REFUSED' || !this.#wasMeasured(round, task));
       this.#db
         .prepare("UPDATE evaluations SET status = 'failed' WHERE round = ? AND candidate = ? AND task = ? AND failures >= ?")
         .run(round, candidate, task, isPatient ? MOST_FAILURES_IN_A_ROW : MOST_FAILURES);
       return true;
     });
+  }
+
+  #wasMeasured(round: string, task: number): boolean {
+    const row = this.#db.prepare("SELECT 1 FROM evaluations WHERE round = ? AND task = ? AND status = 'done' LIMIT 1").get(round, task);
+    return row !== undefined;
   }
 
   /** Whether nothing of a task succeeds at the moment, whatever the candidate. */

@@ -61,10 +61,14 @@ describe('a task of which nothing succeeds', () => {
     expect(store.counts(round)[0]).toMatchObject({ failed: 1, open: 2 });
   });
 
-  it('has metrics that are refused given up after three: they were computed', () => {
-    store.addBatch(round, 0, proposals(4), TASKS);
-    const seen = Array.from({ length: 12 }, () => failNext(0, 'METRIC_REFUSED'));
-    expect(seen.slice(8).map(([, status]) => status)).toEqual(['failed', 'failed', 'failed', 'failed']);
+  it('waits when every metric is refused, as in a wrong unit, and gives them up after three once the task was measured', () => {
+    store.addBatch(round, 0, proposals(5), TASKS);
+    const refuse = (times: number): string[] => Array.from({ length: times }, () => failNext(0, 'METRIC_REFUSED')[1]);
+    expect(new Set(refuse(15))).toEqual(new Set(['open']));
+    store.record({ round, candidate: 1, task: 0 }, 'a', { value: 0.5 });
+    clock.nowMs += 1;
+    // Four in a row again, but something was measured.
+    expect(refuse(4)).toEqual(['failed', 'failed', 'failed', 'failed']);
   });
 });
 
