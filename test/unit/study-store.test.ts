@@ -54,6 +54,19 @@ describe('a task of which nothing succeeds', () => {
     expect(failNext(0)).toEqual([3, 'failed']);
   });
 
+  it('is not a task that fails at some candidates only: these are given up, although nothing else is left to measure at the end', () => {
+    store.addBatch(round, 0, proposals(6), TASKS);
+    for (const candidate of [1, 2, 3]) {
+      expect(failNext(0)).toEqual([candidate, 'open']);
+      clock.nowMs += 1;
+      store.record({ round, candidate: candidate + 3, task: 0 }, 'a', { value: 0.5 });
+      clock.nowMs += 1;
+    }
+    const seen = Array.from({ length: 6 }, () => failNext(0));
+    expect(store.isBroken(round, 0)).toBe(false);
+    expect(seen.map(([, status]) => status)).toEqual(['open', 'open', 'open', 'failed', 'failed', 'failed']);
+  });
+
   it('is given up in the end, after twenty failures of a candidate', () => {
     store.addBatch(round, 0, proposals(3), TASKS);
     for (let turn = 0; turn < 19; turn++) for (let candidate = 0; candidate < 3; candidate++) expect(failNext(0)[1]).toBe('open');
