@@ -62,9 +62,13 @@ async function measurePair(
     const logFile = await work.openLog(round, candidate, task);
     outcome = await evaluator.evaluate({ round, candidate, task, metric, coefficients, logFile, signal, ...job });
   } catch (error) {
-    if (!signal.aborted) await fail(measuring, lease, error);
+    if (signal.aborted) return;
+    held.release();
+    await fail(measuring, lease, error);
     return;
   }
+  // The pair is over with its report: a lease that is still renewed then would look like one that was lost.
+  held.release();
   const seconds = (performance.now() - startedMs) / 1000;
   const reported = await report(reporting, lease, measuredOutcome(outcome));
   onResult(lease, { kind: 'measured', outcome, seconds, reported });

@@ -80,6 +80,7 @@ export async function runAgent(options: AgentOptions): Promise<AgentReport> {
       const counts = result.kind === 'measured' && result.reported.kind !== 'refused';
       tally.set(lease.round, { measured: measured + (counts ? 1 : 0), failed: without + (counts ? 0 : 1) });
       if (result.kind === 'failed') backOff.failed(lease.task, result.error);
+      else if (result.reported.kind === 'refused') backOff.failed(lease.task, result.reported.error);
       else backOff.succeeded(lease.task);
       events.onResult(lease, result);
     },

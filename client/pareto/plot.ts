@@ -171,7 +171,17 @@ export function plotOption(front: Front, chosen: Point | undefined): Record<stri
     axisLine: { show: true, lineStyle: { color: '#999999' } },
     splitLine: { lineStyle: { color: '#eeeeee' } },
   });
-  const order = { type: 'value', gridIndex: 0, name: 'order', axisLabel: { show: false }, splitLine: { show: false } };
+  // At its end the name would be cut off by the border of the picture.
+  const order = {
+    type: 'value',
+    gridIndex: 0,
+    name: 'order',
+    nameLocation: 'middle',
+    nameGap: 12,
+    axisLine: { onZero: false },
+    axisLabel: { show: false },
+    splitLine: { show: false },
+  };
   return {
     animation: false,
     backgroundColor: '#ffffff',

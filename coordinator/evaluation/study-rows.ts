@@ -22,6 +22,8 @@ export interface PairRow extends Pair {
   readonly status: 'open' | 'leased' | 'done' | 'failed';
   readonly attempts: number;
   readonly failures: number;
+  /** 1: another candidate was measured in the task since this one first failed. */
+  readonly blamed: 0 | 1;
   readonly lease: string | null;
   readonly agent: string | null;
   readonly expires_ms: number | null;

@@ -24,16 +24,17 @@ import {
 export const MOST_FAILURES = 3;
 
 /**
- * So many candidates whose newest reports are failures, with no measurement of their task since, are the evaluator's fault and not theirs: none is given up
- * until one succeeds, or has failed MOST_FAILURES_IN_A_ROW times. Whoever repairs the evaluator finds the study waiting. A metric that is refused was computed:
- * such failures count as any.
+ * So many candidates that fail, with no measurement of their task since the first of it, are the evaluator's fault and not theirs: none is given up until one
+ * succeeds, or has failed MOST_FAILURES_IN_A_ROW times. Whoever repairs the evaluator finds the study waiting. A candidate that failed before another was
+ * measured is to blame itself: coefficients at which a loss overflows stay what they are, however often they are tried at the end. So are metrics that are
+ * refused once the task was measured at all; before that the unit is wrong (percent instead of a share, say), and the study waits as well.
  */
 const BROKEN_AT = 3;
 const MOST_FAILURES_IN_A_ROW = 20;
 
-/** Candidates of one task that failed since it was last measured. */
+/** Candidates of one task that first failed since it was last measured. */
 const FAILED_IN_A_ROW = `SELECT count(*) FROM evaluations f WHERE f.round = ?1 AND f.task = ?2 AND f.status IN ('open', 'leased') AND f.failures > 0
-  AND f.reported_ms >= (SELECT coalesce(max(d.reported_ms), 0) FROM evaluations d WHERE d.round = ?1 AND d.task = ?2 AND d.status = 'done')`;
+  AND NOT f.blamed`;
 
 /** Batch of points that a person chose. */
 export const CHOSEN_BATCH = -1;
@@ -317,6 +318,10 @@ export class StudyStore {
           pair.candidate,
           pair.task,
         );
+      if (changes > 0)
+        this.#db
+          .prepare("UPDATE evaluations SET blamed = 1 WHERE round = ? AND task = ? AND failures > 0 AND status IN ('open', 'leased')")
+          .run(pair.round, pair.task);
       return changes > 0;
     });
   }
@@ -331,12 +336,17 @@ export class StudyStore {
         )
         .run(JSON.stringify(error), this.#nowMs(), round, candidate, task, lease);
       if (changes === 0) return false;
-      const isPatient = error.code !== 'METRIC_REFUSED' && this.isBroken(round, task);
+      const isPatient = this.isBroken(round, task) && (error.code !== 'METRIC_REFUSED' || !this.#wasMeasured(round, task));
       this.#db
         .prepare("UPDATE evaluations SET status = 'failed' WHERE round = ? AND candidate = ? AND task = ? AND failures >= ?")
         .run(round, candidate, task, isPatient ? MOST_FAILURES_IN_A_ROW : MOST_FAILURES);
       return true;
     });
+  }
+
+  #wasMeasured(round: string, task: number): boolean {
+    const row = this.#db.prepare("SELECT 1 FROM evaluations WHERE round = ? AND task = ? AND status = 'done' LIMIT 1").get(round, task);
+    return row !== undefined;
   }
 
   /** Whether nothing of a task succeeds at the moment, whatever the candidate. */

@@ -106,8 +106,9 @@ function materialise(services: Services, request: MaterialiseRequest): Materiali
     if (existing.round !== round || (coefficients.length > 0 && JSON.stringify(coefficients) !== JSON.stringify(own)))
       throw new TributaryError('NAME_TAKEN', {
         what: `${name} is another point${existing.round === round ? '' : ` of round ${existing.round}`}`,
-        expected: 'the same coefficients, or another name',
-        got: own.join(', '),
+        expected: own.join(', '),
+        got: coefficients.join(', '),
+        fix: `Choose another name, or go on with that point: --at ${atText(services, existing.round, own)}`,
       });
     // Asking again for what failed tries again; asking how far it is does not.
     if (existing.state === 'failed' && isAsked) services.materialisations.change(name, 'failed', 'merging');
@@ -130,6 +131,12 @@ function materialise(services: Services, request: MaterialiseRequest): Materiali
   services.logger.info({ round, model: name, unmeasured }, 'point chosen');
   services.materialiser.advance(name);
   return message();
+}
+
+/** Coefficients as the command line takes them. */
+function atText(services: Services, round: string, coefficients: readonly number[]): string {
+  const { dimensions } = services.knownStudies.get(round).spec;
+  return dimensions.map(({ name }, index) => `${name}=${coefficients[index] ?? 0}`).join(',');
 }
 
 function pointOf(services: Services, known: KnownStudy, query: MaterialiseRequest['query']): readonly number[] {

@@ -200,4 +200,8 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX materialisations_by_candidate ON materialisations (round, candidate);
   `,
+  `
+  -- Whether another candidate was measured in this task after this one first failed: its failures are its own then, and not the evaluator's.
+  ALTER TABLE evaluations ADD COLUMN blamed INTEGER NOT NULL DEFAULT 0 CHECK (blamed IN (0, 1));
+  `,
 ];

@@ -226,6 +226,16 @@ function tasksOf(question: Question, tasks: readonly Task[]): ReadonlySet<string
   }
 }
 
+/**
+ * What is nearest to a wish lies on the front of all tasks, where the wish may be for less than the best of one. Where no candidate was measured in all
+ * of them, the tasks of the wish have to do.
+ */
+function tasksToCompare(question: Question, tasks: readonly Task[], measured: readonly MeasuredCandidate[]): ReadonlySet<string> {
+  const isWhole = (candidate: MeasuredCandidate): boolean => tasks.every((_, t) => candidate.measured[t] !== undefined);
+  if (question.by !== 'nearest' || !measured.some(isWhole)) return tasksOf(question, tasks);
+  return new Set(tasks.map(({ name }) => name));
+}
+
 /** Without the tasks that have weight 0. */
 function withoutIdle(question: Question): Question {
   if (question.by === 'preference') return { ...question, weights: question.weights.filter(({ weight }) => weight !== 0) };
@@ -277,7 +287,7 @@ export function bestMeasured(
   const nothing = [new Float64Array(tasks.length)];
   // For its errors: the ranking itself only reads tasks that count.
   rankingOf(question, tasks, () => nothing, rangesOf(nothing));
-  const read = tasksOf(question, tasks);
+  const read = tasksToCompare(question, tasks, measured);
   const numbers = [...tasks.keys()].filter((t) => read.has(tasks[t]?.name ?? ''));
   const own = numbers.map((t) => tasks[t] as Task);
   const { complete, rows, front, ranked, ranges } = comparable(measured, tasks, numbers);

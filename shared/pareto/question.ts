@@ -75,7 +75,16 @@ function taskNumber(tasks: readonly Task[], name: string): number {
   return refuse(`there is no task ${name}`, names.join(', '), name, near === undefined ? undefined : `Did you mean ${near}?`);
 }
 
+function refuseRepeated(names: readonly string[], what: string): void {
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) refuse(`${twice} has two ${what}`, 'one for each task');
+}
+
 function weightsOf(tasks: readonly Task[], given: readonly TaskWeight[]): Float64Array {
+  refuseRepeated(
+    given.map(({ task }) => task),
+    'weights',
+  );
   const weights = new Float64Array(tasks.length);
   for (const { task, weight } of given) {
     if (!(weight >= 0 && weight < Infinity)) refuse(`the weight of ${task} is no weight`, 'a number from 0', `${weight}`);
@@ -141,6 +150,10 @@ export function rankingOf(question: Question, tasks: readonly Task[], rows: () =
     }
     case 'nearest': {
       if (question.wishes.length === 0) refuse('there is no wish', 'a value for one task at least');
+      refuseRepeated(
+        question.wishes.map(({ task }) => task),
+        'wishes',
+      );
       const weights = new Float64Array(tasks.length);
       const goal = new Float64Array(tasks.length);
       for (const { task: name, value } of question.wishes) {

@@ -69,6 +69,13 @@ const METRICS: Readonly<Record<string, MetricHabit>> = {
 /** Fewer coordinates than this leave room for every method; more would ask for tens of thousands of evaluations. */
 const MOST_LAYER_GROUPS = 64;
 const MOST_TASKS = 64;
+/** Beyond this, candidates alone fill the memory of whoever plans them. */
+const MOST_EVALUATIONS = 100_000;
+
+/** What a question on the command line or in an address can name: commas separate tasks there, `<` and `>` begin bounds. */
+const TASK_NAME = /^[^\p{C},<>]{1,100}$/u;
+/** As the coordinator and agent.yaml name agents: anyone else could never measure the task. */
+const AGENT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 function chosen<Word extends string>(at: YamlNode, words: readonly Word[]): Word {
   const word = wordOf(at) ?? describe(at);
@@ -100,7 +107,27 @@ function rangeOf(at: YamlNode): Range {
   return { lower, upper };
 }
 
-function parseTask({ key: name, value: at }: YamlEntry): Task {
+function agentOf(at: YamlNode): string {
+  const name = textOf(at, 'the name of an agent').trim();
+  if (AGENT_NAME.test(name)) return name;
+  return refuse('RECIPE_INVALID', at, `${at.path} is no name of an agent`, {
+    expected: "letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 63",
+    got: describe(at),
+  });
+}
+
+/** `__proto__` is lost on the way through JSON and YAML readers. */
+function checkTaskName({ key: name, keyNode }: YamlEntry): void {
+  if (TASK_NAME.test(name) && name.trim() === name && name !== '__proto__') return;
+  refuse('RECIPE_INVALID', keyNode, 'the name of a task cannot be used', {
+    expected: 'at most 100 characters, without commas, < and >, line breaks and spaces at the ends',
+    got: JSON.stringify(name.length > 120 ? `${name.slice(0, 120)}...` : name),
+  });
+}
+
+function parseTask(entryOfTask: YamlEntry): Task {
+  checkTaskName(entryOfTask);
+  const { key: name, value: at } = entryOfTask;
   let metric = 'accuracy';
   let direction: Direction | undefined;
   let bounds: { readonly lower?: number | undefined; readonly upper?: number | undefined } | undefined;
@@ -110,7 +137,7 @@ function parseTask({ key: name, value: at }: YamlEntry): Task {
     else if (entry.key === 'direction')
       direction = DIRECTIONS[wordOf(entry.value) ?? ''] ?? chosen(entry.value, ['maximize', 'minimize'] as const);
     else if (entry.key === 'bounds') bounds = isNothing(entry.value) ? {} : boundsOf(entry.value);
-    else if (entry.key === 'evaluator') owner = isNothing(entry.value) ? undefined : textOf(entry.value, 'the name of an agent');
+    else if (entry.key === 'evaluator') owner = isNothing(entry.value) ? undefined : agentOf(entry.value);
     else refuseKey(entry, ['metric', 'direction', 'bounds', 'evaluator']);
   }
   const habit = Object.hasOwn(METRICS, metric) ? METRICS[metric] : undefined;
@@ -131,13 +158,19 @@ function parseTasks(at: YamlNode): Task[] {
   return twice === undefined ? tasks : refuse('RECIPE_INVALID', at, `there are two tasks ${twice.name}`);
 }
 
+function budgetCount(at: YamlNode): number {
+  const expected = `a whole number from 1 to ${MOST_EVALUATIONS}`;
+  const count = countOf(at, expected, 1);
+  return count <= MOST_EVALUATIONS ? count : refuse('RECIPE_INVALID', at, `${at.path} is out of range`, { expected, got: `${count}` });
+}
+
 function parseBudget(at: YamlNode): Budget {
   const expected = '{candidates: 60}, {evaluations: 240} or {minutes: 30}';
   const [entry, second] = entriesOf(at, expected);
   if (entry === undefined || second !== undefined)
     return refuse('RECIPE_INVALID', second?.keyNode ?? at, 'a budget is in one unit', { expected });
-  if (entry.key === 'candidates') return { kind: 'candidates', candidates: countOf(entry.value, 'a whole number above 0', 1) };
-  if (entry.key === 'evaluations') return { kind: 'evaluations', evaluations: countOf(entry.value, 'a whole number above 0', 1) };
+  if (entry.key === 'candidates') return { kind: 'candidates', candidates: budgetCount(entry.value) };
+  if (entry.key === 'evaluations') return { kind: 'evaluations', evaluations: budgetCount(entry.value) };
   if (entry.key !== 'minutes') return refuseKey(entry, ['candidates', 'evaluations', 'minutes']);
   const minutes = numberOf(entry.value, 'a number above 0');
   if (minutes <= 0) return refuse('RECIPE_INVALID', entry.value, 'a budget has to be above 0', { expected, got: `${minutes}` });

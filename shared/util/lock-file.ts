@@ -9,7 +9,10 @@ async function processIdentity(pid: number): Promise<string | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return undefined;
   }
   const line = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return `${pid} ${line.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? ''}`;
+  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
+  // Ended, but nobody has asked how: in a container whose first process never does, it stays so for good.
+  if (fields[0] === 'Z') return undefined;
+  return `${pid} ${fields[19] ?? ''}`;
 }
 
 /** @returns undefined when it was taken, else the process that has it. @throws system errors as they are */

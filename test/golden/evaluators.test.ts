@@ -1,10 +1,15 @@
-/** Data files and a graph that numpy, pyarrow, safetensors and onnx wrote (evaluators/generate.py), with values that its lines fix. */
+/**
+ * Data files and a graph that numpy, pyarrow, safetensors and onnx wrote (evaluators/generate.py), with values that its lines fix; and what
+ * lm-evaluation-harness 0.4.13 left of a tiny random Llama (hf, two multiple_choice tasks of 120 questions), its machine and paths left out.
+ */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { readColumn } from '../../client/evaluate/data/column.js';
 import { openTable } from '../../client/evaluate/data/open-table.js';
+import { findLastJson } from '../../client/evaluate/find-json.js';
 import { openEvaluator } from '../../client/evaluate/open-evaluator.js';
+import { readMetrics } from '../../client/evaluate/read-metrics.js';
 import { evaluationJob, evaluatorConfig } from '../support/evaluation-job.js';
 import { expectError } from '../support/expect-error.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -45,6 +50,29 @@ describe.each(['snappy.parquet', 'zstd.parquet'])('%s', (file) => {
     expect(await column(file, 'small')).toEqual({ shape: [ROWS], values: LABELS });
     expect(await column(file, 'score')).toEqual({ shape: [ROWS], values: X.filter((_, index) => index % 3 === 0) });
     expect(await column(file, 'flag')).toEqual({ shape: [ROWS], values: [0, 1, 1, 1, 0] });
+  });
+});
+
+describe('results of lm-evaluation-harness', () => {
+  /** As `--output_path` left it, and read as a command's output is. */
+  const read = (task: string, metric: string, lmTask?: string) => {
+    const { document } = findLastJson(readFileSync(`${GOLDEN}lm-eval-0.4.13.json`, 'utf8'));
+    if (document === undefined) throw new Error('no document');
+    return readMetrics(document, { task, metric, lmTask, where: 'the fixture' });
+  };
+
+  it('have metrics with their standard errors and counts', () => {
+    expect(read('code', 'acc', 'tiny_code')).toMatchObject({
+      value: 0.48333333333333334,
+      standardError: 0.045809453927047654,
+      count: 120,
+      metrics: { 'acc_norm,none': 0.48333333333333334, sample_len: 120 },
+    });
+    expect(read('tiny_legal', 'acc_norm')).toMatchObject({ value: 1, standardError: 0, count: 120 });
+  });
+
+  it('of several tasks say which to choose from', async () => {
+    expect((await expectError('EVALUATION_FAILED', () => read('law', 'acc'))).message).toContain('tiny_legal, tiny_code');
   });
 });
 

@@ -138,7 +138,10 @@ describe('a point becomes a model', () => {
   });
 
   it('names are given once', async () => {
-    await expectError('NAME_TAKEN', () => ask({ name: 'quick', coefficients: [0.2, 0.5] }));
+    const { details } = await expectError('NAME_TAKEN', () => ask({ name: 'quick', coefficients: [0.2, 0.5] }));
+    // What someone needs who asks the same question again, after a fit has moved its answer.
+    expect([details.expected, details.got]).toEqual(['0.2, 0.4', '0.2, 0.5']);
+    expect(details.fix).toContain('--at alice=0.2,bob=0.4');
     await expectError('NAME_TAKEN', () => ask({ name: 'r', coefficients: [0.2, 0.5] }));
     await expectError('NAME_TAKEN', () => ask({ name: 'tiny', coefficients: [0.2, 0.5] }));
     await expectError('NAME_TAKEN', () => federation.createRound('quick', { base: 'tiny', recipe: 'merge_method: fedavg\n' }));

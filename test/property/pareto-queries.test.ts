@@ -177,6 +177,8 @@ describe('choose', () => {
       { by: 'constraints', constraints: [], objective: [] },
       { by: 'constraints', constraints: [{ task: 'task-0' }], objective: [] },
       { by: 'constraints', constraints: [{ task: 'task-0', atLeast: 2, atMost: 1 }], objective: [] },
+      { by: 'preference', weights: [1, 2].map((weight) => ({ task: 'task-0', weight })), scalarisation: 'linear' },
+      { by: 'nearest', wishes: [1, 2].map((value) => ({ task: 'task-0', value })) },
       { by: 'nearest', wishes: [] },
       { by: 'nearest', wishes: [{ task: 'task-0', value: Number.NaN }] },
     ];
@@ -224,6 +226,10 @@ describe('bestMeasured', () => {
         ],
       }),
     ).toBe(1);
+    // Of one task alone only its best would be on a front.
+    expect(best({ by: 'nearest', wishes: [{ task: 'task-0', value: 0.5 }] })).toBe(2);
+    const apart = [measured(0, 1, undefined), measured(1, undefined, 0)];
+    expect(bestMeasured({ by: 'nearest', wishes: [{ task: 'task-0', value: 0.5 }] }, tasks, apart)?.id).toBe(0);
     expect(best({ by: 'knee' })).toBe(2);
     expect(bestMeasured({ by: 'knee' }, tasks, [])).toBeUndefined();
   });

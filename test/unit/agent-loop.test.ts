@@ -226,6 +226,21 @@ describe('an agent', () => {
     expect((await agent.stop()).rounds).toEqual([{ round: 'spring', measured: 1, failed: 1 }]);
   });
 
+  test('a task whose metrics are refused again and again is asked for less often', async () => {
+    const one = scene();
+    const asked: string[] = [];
+    const study = await one.serve({
+      onLease: ({ tasks }) => void asked.push(tasks.join()),
+      onReport({ task }) {
+        if (task === 'legal') throw new TributaryError('METRIC_REFUSED', { what: 'accuracy 91 is outside of [0, 1]' });
+      },
+    });
+    const agent = await one.start(study, { once: false });
+    await eventually('a request without it', () => (asked.includes('code') ? true : undefined));
+    await agent.stop();
+    expect(asked[0]).toBe('legal,code');
+  });
+
   test('a finished measurement survives a coordinator that is away, however long', async () => {
     const one = scene();
     const first = await one.serve({ candidates: [[0.3, 0.3, 0.3]] });
@@ -296,6 +311,35 @@ describe('an agent', () => {
     expect(study.leased).toHaveLength(2);
     expect(beats).toBeGreaterThan(5);
   });
+
+  test.each(['measured', 'failed'])(
+    'does not renew the lease of a pair that is %s while the next one is, nor call it lost',
+    async (end) => {
+      const one = scene();
+      let renewed = 0;
+      let reported = '';
+      const study = await one.serve({
+        candidates: [[1, 0.5, 0.25]],
+        leaseMs: 300,
+        onHeartbeat({ leaseIds }) {
+          if (reported !== '' && leaseIds.length > 0) renewed += 1;
+        },
+        onReport({ leaseId }) {
+          reported = leaseId;
+        },
+      });
+      const agent = await one.start(study, {
+        evaluate: async (job) => {
+          if (job.task === study.leased[0]?.task && end === 'failed' && reported === '') throw new Error('broken');
+          // Two renewals after a report: the answer to the first has arrived.
+          if (reported !== '') await eventually('renewals', () => (renewed >= 2 ? true : undefined));
+          return score(job);
+        },
+      });
+      await agent.done;
+      expect(agent.lost()).toBe(0);
+    },
+  );
 
   test('is stopped in the middle of an evaluation without a report, and leaves nothing behind', async () => {
     const one = scene();

@@ -26,6 +26,12 @@ describe('a front as a file', () => {
     expect(points).toHaveLength(front.measured.length + front.predicted.length);
   });
 
+  it('names the axes of one task inside of the picture', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'tributary-front-'));
+    await exportFront(madeUpFront(1), undefined, join(dir, 'f.svg'));
+    expect(readFileSync(join(dir, 'f.svg'), 'utf8')).toMatch(/<text [^>]*text-anchor="middle"[^>]*>order<\/text>/);
+  });
+
   it('puts values where they belong', () => {
     const front = madeUpFront(2);
     const base = drawn(front, undefined).series.find(({ name }) => name === 'base');

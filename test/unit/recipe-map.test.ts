@@ -30,6 +30,13 @@ describe('the map block', () => {
     });
   });
 
+  it('takes names of tasks that a question can name', () => {
+    const names = ['law & order', 'läw', '法律', 'a=b', 'a:b.c', 'mmlu/law', 'x'.repeat(100)];
+    expect(parse(`tasks: {${names.map((name) => `${JSON.stringify(name)}: {}`).join(', ')}}`).map?.tasks.map(({ name }) => name)).toEqual(
+      names,
+    );
+  });
+
   it('gives one coordinate a contributor, or one an anchor, and then the parameters', () => {
     const recipe = parse(`${TASKS}\ncoefficients: {bounds: [-0.5, 1.5], layer_groups: 2}\nparameters: {lambda: [0.2, 1.5]}`);
     const { dimensions, contributors } = studySpecOf(recipe, ['alice', 'bob']);
@@ -77,7 +84,17 @@ describe('the map block', () => {
     ['tasks: {a: {metric: score}}', 'RECIPE_INVALID', 'direction'],
     ['tasks: {a: {bounds: [1, 0]}}', 'RECIPE_INVALID', 'lower < upper'],
     ['tasks: {a: {metrik: f1}}', 'RECIPE_UNKNOWN_KEY', 'metric'],
-    [`${TASKS}\nbudget: {candidates: 0}`, 'RECIPE_INVALID', 'above 0'],
+    [`${TASKS}\nbudget: {candidates: 0}`, 'RECIPE_INVALID', '1 to 100000'],
+    [`${TASKS}\nbudget: {candidates: 1000000000000}`, 'RECIPE_INVALID', '1 to 100000'],
+    [`${TASKS}\nbudget: {evaluations: 100001}`, 'RECIPE_INVALID', '1 to 100000'],
+    ['tasks: {"": {}}', 'RECIPE_INVALID', 'name of a task'],
+    ['tasks: {"a\\nb": {}}', 'RECIPE_INVALID', 'name of a task'],
+    ['tasks: {" a": {}}', 'RECIPE_INVALID', 'spaces at the ends'],
+    ['tasks: {"a,b": {}}', 'RECIPE_INVALID', 'commas'],
+    ['tasks: {"a>=b": {}}', 'RECIPE_INVALID', '>'],
+    ['tasks: {__proto__: {}}', 'RECIPE_INVALID', '__proto__'],
+    [`tasks: {${'x'.repeat(101)}: {}}`, 'RECIPE_INVALID', '100 characters'],
+    ['tasks: {a: {evaluator: two words}}', 'RECIPE_INVALID', 'name of an agent'],
     [`${TASKS}\nbudget: {candidates: 3, minutes: 3}`, 'RECIPE_INVALID', 'one unit'],
     [`${TASKS}\nbudget: {hours: 3}`, 'RECIPE_UNKNOWN_KEY', 'minutes'],
     [`${TASKS}\ncoefficients: {bounds: [0, null]}`, 'RECIPE_INVALID', 'both sides'],

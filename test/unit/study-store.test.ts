@@ -54,6 +54,19 @@ describe('a task of which nothing succeeds', () => {
     expect(failNext(0)).toEqual([3, 'failed']);
   });
 
+  it('is not a task that fails at some candidates only: these are given up, although nothing else is left to measure at the end', () => {
+    store.addBatch(round, 0, proposals(6), TASKS);
+    for (const candidate of [1, 2, 3]) {
+      expect(failNext(0)).toEqual([candidate, 'open']);
+      clock.nowMs += 1;
+      store.record({ round, candidate: candidate + 3, task: 0 }, 'a', { value: 0.5 });
+      clock.nowMs += 1;
+    }
+    const seen = Array.from({ length: 6 }, () => failNext(0));
+    expect(store.isBroken(round, 0)).toBe(false);
+    expect(seen.map(([, status]) => status)).toEqual(['open', 'open', 'open', 'failed', 'failed', 'failed']);
+  });
+
   it('is given up in the end, after twenty failures of a candidate', () => {
     store.addBatch(round, 0, proposals(3), TASKS);
     for (let turn = 0; turn < 19; turn++) for (let candidate = 0; candidate < 3; candidate++) expect(failNext(0)[1]).toBe('open');
@@ -61,10 +74,14 @@ describe('a task of which nothing succeeds', () => {
     expect(store.counts(round)[0]).toMatchObject({ failed: 1, open: 2 });
   });
 
-  it('has metrics that are refused given up after three: they were computed', () => {
-    store.addBatch(round, 0, proposals(4), TASKS);
-    const seen = Array.from({ length: 12 }, () => failNext(0, 'METRIC_REFUSED'));
-    expect(seen.slice(8).map(([, status]) => status)).toEqual(['failed', 'failed', 'failed', 'failed']);
+  it('waits when every metric is refused, as in a wrong unit, and gives them up after three once the task was measured', () => {
+    store.addBatch(round, 0, proposals(5), TASKS);
+    const refuse = (times: number): string[] => Array.from({ length: times }, () => failNext(0, 'METRIC_REFUSED')[1]);
+    expect(new Set(refuse(15))).toEqual(new Set(['open']));
+    store.record({ round, candidate: 1, task: 0 }, 'a', { value: 0.5 });
+    clock.nowMs += 1;
+    // Four in a row again, but something was measured.
+    expect(refuse(4)).toEqual(['failed', 'failed', 'failed', 'failed']);
   });
 });
 
