@@ -4,7 +4,7 @@
  * metric itself plus the ridge, and only ever takes steps that do. What starts from the closed form cannot wander off as fits from p0 = (1, ..., 1) do.
  */
 import { chooseRidge, LEAST_SLACK } from './choose-ridge.js';
-import { factorise, forwardSubstitute, invertFactorised, solveFactorised, weightedGram } from './dense.js';
+import { factorise, inverseForms, invertFactorised, solveFactorised, timesRows, timesVector, weightedGram } from './dense.js';
 import { type Bounds, linkInverse, linkSlope, linkValue } from './links.js';
 import { quadraticSize } from './quadratic.js';
 import { type StandardTerms, standardTerms } from './standard-terms.js';
@@ -78,13 +78,11 @@ function polish(
   const reach = high - low + REACH;
   /** Undefined: the quadratic leaves what the measurements can tell apart. */
   const evaluate = (parameters: Float64Array, free: boolean): State | undefined => {
-    const q = new Float64Array(count);
+    const q = timesVector(rows, size, parameters);
     let objective = 0;
     for (let row = 0; row < count; row++) {
-      let sum = 0;
-      for (let term = 0; term < size; term++) sum += (parameters[term] as number) * (rows[row * size + term] as number);
+      const sum = q[row] as number;
       if (!free && (sum < low - reach || sum > high + reach)) return undefined;
-      q[row] = sum;
       const residual = (values[row] as number) - linkValue(link, bounds, sum);
       objective += (precisions[row] as number) * residual * residual;
     }
@@ -133,14 +131,14 @@ function normalEquations(
 ): { readonly curvature: Float64Array; readonly gradient: Float64Array; readonly weights: Float64Array } {
   const count = values.length;
   const weights = new Float64Array(count);
-  const gradient = new Float64Array(size);
+  const pulls = new Float64Array(count);
   for (let row = 0; row < count; row++) {
     const slope = linkSlope(link, bounds, q[row] as number);
     const precision = precisions[row] as number;
     weights[row] = precision * slope * slope;
-    const pull = precision * slope * ((values[row] as number) - linkValue(link, bounds, q[row] as number));
-    for (let term = 0; term < size; term++) gradient[term] = (gradient[term] as number) + pull * (rows[row * size + term] as number);
+    pulls[row] = precision * slope * ((values[row] as number) - linkValue(link, bounds, q[row] as number));
   }
+  const gradient = timesRows(rows, size, pulls);
   const curvature = weightedGram(rows, weights, size);
   for (let term = 0; term < size; term++) {
     const at = term * size + term;
@@ -210,20 +208,15 @@ function describeFit(standard: StandardTerms, input: FitInput, link: LinkName, s
 
   const fitted = new Float64Array(count);
   const leftOut = new Float64Array(count);
-  const own = new Float64Array(size);
+  const influences = regular ? inverseForms(factor, size, rows) : new Float64Array(count);
   let squares = 0;
   let variance = 0;
   let told = 0;
   for (let row = 0; row < count; row++) {
     const [q, value] = [state.q[row] as number, values[row] as number];
-    own.set(rows.subarray(row * size, (row + 1) * size));
     fitted[row] = linkValue(link, bounds, q);
     const residual = value - (fitted[row] as number);
-    let influence = 0;
-    if (regular) {
-      forwardSubstitute(factor, size, own);
-      for (const part of own) influence += part * part;
-    }
+    const influence = influences[row] as number;
     const slack = regular ? 1 - (weights[row] as number) * influence : 0;
     if (slack >= LEAST_SLACK) {
       const slope = linkSlope(link, bounds, q);

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { factorise, factoriseShifted, invertFactorised, solveShifted, tridiagonalise, weightedGram } from '../../shared/pareto/dense.js';
+import { factorise, invertFactorised, weightedGram } from '../../shared/pareto/dense.js';
 import { fitSurrogate, type MeasuredPoint } from '../../shared/pareto/fit-surrogate.js';
 import { linkValue } from '../../shared/pareto/links.js';
 import { quadraticSize, quadraticTerms, quadraticValue } from '../../shared/pareto/quadratic.js';
 import type { LinkName, SurrogateSettings, Task } from '../../shared/pareto/study.js';
 import { predict } from '../../shared/pareto/surrogate.js';
+import { factoriseShifted, solveShifted, tridiagonalise } from '../../shared/pareto/tridiagonal.js';
 import { normalFrom, seededRandom } from '../support/seeded-random.js';
 
 const AUTO: SurrogateSettings = { link: 'auto', ridge: 'auto', minR2: 0.2 };
