@@ -48,6 +48,8 @@ const MANY_TERMS = 100;
 const OF_MANY = [0.3];
 
 const MOST_STEPS = 30;
+/** A factor of the matrix serves again for the next step as long as each step gains less than this share of what the one before did. */
+const SLOW = 0.2;
 /** How far beyond what the measurements ask for the quadratic may go at a measured point, on its own scale. */
 const REACH = 3;
 
@@ -93,62 +95,74 @@ function polish(
   let state = evaluate(start, true) as State;
   let scale = 0;
   for (let row = 0; row < count; row++) scale += (precisions[row] as number) * (values[row] as number) * (values[row] as number);
+  /** Where the factor leads from the state, where that is better. */
+  const tryFactor = (factor: Float64Array, gradient: Float64Array): State | undefined => {
+    const move = gradient.slice();
+    solveFactorised(factor, size, move);
+    for (let term = 0; term < size; term++) move[term] = (move[term] as number) + (state.parameters[term] as number);
+    const tried = evaluate(move, false);
+    return tried !== undefined && tried.objective < state.objective ? tried : undefined;
+  };
   let damping = 1e-10;
+  let kept: Float64Array | undefined;
+  let before = Infinity;
   const steps = link !== 'identity' ? MOST_STEPS : penalty > 0 ? 0 : 2;
   for (let step = 0; step < steps && state.objective > 1e-30 * scale; step++) {
-    const { curvature, gradient } = normalEquations(standard, input, link, state, penalty);
-    let next: State | undefined;
-    for (; damping < 1e8; damping *= 100) {
-      const damped = curvature.slice();
-      for (let term = 0; term < size; term++) damped[term * size + term] = (damped[term * size + term] as number) * (1 + damping);
-      if (!factorise(damped, size)) continue;
-      const move = gradient.slice();
-      solveFactorised(damped, size, move);
-      for (let term = 0; term < size; term++) move[term] = (move[term] as number) + (state.parameters[term] as number);
-      const tried = evaluate(move, false);
-      if (tried !== undefined && tried.objective < state.objective) {
-        next = tried;
-        break;
+    const { weights, gradient } = slopesAt(standard, input, link, state, penalty);
+    let next = kept === undefined ? undefined : tryFactor(kept, gradient);
+    const again = next !== undefined;
+    if (next === undefined) {
+      const curvature = curvatureOf(standard, weights, penalty);
+      for (; damping < 1e8 && next === undefined; damping *= 100) {
+        kept = curvature.slice();
+        for (let term = 0; term < size; term++) kept[term * size + term] = (kept[term * size + term] as number) * (1 + damping);
+        next = factorise(kept, size) ? tryFactor(kept, gradient) : undefined;
       }
+      damping /= 100;
     }
     if (next === undefined) break;
     const gain = state.objective - next.objective;
     const small = gain < 1e-9 * state.objective;
+    const slow = gain > SLOW * before;
     state = next;
-    damping = Math.max(damping / 100, 1e-12);
-    if (small) break;
+    before = gain;
+    if (small && !(again && slow)) break;
+    if (slow) kept = undefined;
+    if (!again) damping = Math.max(damping / 100, 1e-12);
   }
   return state;
 }
 
-/** Gauss-Newton's matrix and the step's right side at a state. A term without influence gets 1 on the diagonal: it stays where it is. */
-function normalEquations(
+/** Precisions in the quadratic, and minus half of the objective's gradient. */
+function slopesAt(
   { size, rows }: StandardTerms,
   { values, precisions, bounds }: FitInput,
   link: LinkName,
   { parameters, q }: State,
   penalty: number,
-): { readonly curvature: Float64Array; readonly gradient: Float64Array; readonly weights: Float64Array } {
-  const count = values.length;
-  const weights = new Float64Array(count);
-  const pulls = new Float64Array(count);
-  for (let row = 0; row < count; row++) {
+): { readonly weights: Float64Array; readonly gradient: Float64Array } {
+  const weights = new Float64Array(values.length);
+  const pulls = new Float64Array(values.length);
+  for (let row = 0; row < values.length; row++) {
     const slope = linkSlope(link, bounds, q[row] as number);
     const precision = precisions[row] as number;
     weights[row] = precision * slope * slope;
     pulls[row] = precision * slope * ((values[row] as number) - linkValue(link, bounds, q[row] as number));
   }
   const gradient = timesRows(rows, size, pulls);
+  for (let term = 0; term + 1 < size; term++) gradient[term] = (gradient[term] as number) - penalty * (parameters[term] as number);
+  return { weights, gradient };
+}
+
+/** Gauss-Newton's matrix. A term without influence gets 1 on the diagonal: it stays where it is. */
+function curvatureOf({ size, rows }: StandardTerms, weights: Float64Array, penalty: number): Float64Array {
   const curvature = weightedGram(rows, weights, size);
   for (let term = 0; term < size; term++) {
     const at = term * size + term;
-    if (term + 1 < size) {
-      curvature[at] = (curvature[at] as number) + penalty;
-      gradient[term] = (gradient[term] as number) - penalty * (parameters[term] as number);
-    }
+    if (term + 1 < size) curvature[at] = (curvature[at] as number) + penalty;
     if (curvature[at] === 0) curvature[at] = 1;
   }
-  return { curvature, gradient, weights };
+  return curvature;
 }
 
 /** @param input at least two points with distinct values */
@@ -202,7 +216,8 @@ function describeFit(standard: StandardTerms, input: FitInput, link: LinkName, s
   const { size, rows } = standard;
   const { values, precisions, bounds } = input;
   const count = values.length;
-  const { curvature: factor, weights } = normalEquations(standard, input, link, state, penalty);
+  const { weights } = slopesAt(standard, input, link, state, penalty);
+  const factor = curvatureOf(standard, weights, penalty);
   const regular = factorise(factor, size);
   const mean = values.reduce((sum, value) => sum + value, 0) / count;
 
