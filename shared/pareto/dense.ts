@@ -60,8 +60,7 @@ export function timesRows(rows: Float64Array, size: number, vector: Float64Array
         (va * (rows[a + k] as number) + vb * (rows[b + k] as number) + (vc * (rows[c + k] as number) + vd * (rows[d + k] as number)));
   }
   for (; row < count; row++)
-    for (let k = 0, at = row * size; k < size; k++, at++)
-      sums[k] = (sums[k] as number) + (vector[row] as number) * (rows[at] as number);
+    for (let k = 0, at = row * size; k < size; k++, at++) sums[k] = (sums[k] as number) + (vector[row] as number) * (rows[at] as number);
   return sums;
 }
 

@@ -32,20 +32,33 @@ const meanOf = (values: ArrayLike<number>): number => {
   return sum / values.length;
 };
 
+/** Measurements of one point together, in the order of the first of each. */
+function distinctPoints(measurements: readonly MeasuredPoint[]): MeasuredPoint[][] {
+  const groups: MeasuredPoint[][] = [];
+  const bySum = new Map<number, MeasuredPoint[][]>();
+  for (const point of measurements) {
+    const { coefficients } = point;
+    // Points that are not the same seldom share a sum; 0 and -0 are one key of a map.
+    const sum = coefficients.reduce((before, value, index) => before + (index + 1) * value, 0);
+    const near = bySum.get(sum) ?? [];
+    if (near.length === 0) bySum.set(sum, near);
+    let group = near.find(([other]) => coefficients.every((value, index) => value === other?.coefficients[index]));
+    if (group === undefined) {
+      group = [];
+      near.push(group);
+      groups.push(group);
+    }
+    group.push(point);
+  }
+  return groups;
+}
+
 /**
  * One observation for each distinct point. Measurements of one point are averaged, and count as one: agents measure on fixed data, so a second
  * one tells nothing new. Where only some say their standard error or count, the others get the median of those.
  */
 function observe(measurements: readonly MeasuredPoint[]): Observations {
-  const groups = new Map<string, MeasuredPoint[]>();
-  for (const point of measurements) {
-    if (!Number.isFinite(point.measured.value)) continue;
-    const key = point.coefficients.map((value) => (value === 0 ? 0 : value)).join(' ');
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [point]);
-    else group.push(point);
-  }
-  const all = [...groups.values()];
+  const all = distinctPoints(measurements.filter(({ measured }) => Number.isFinite(measured.value)));
   const known = (read: (measured: Measured) => number | undefined): Float64Array | undefined => {
     const each = all.map((group) => {
       const said = group.map(({ measured }) => read(measured) ?? 0).filter((value) => value > 0 && Number.isFinite(value));
@@ -165,6 +178,13 @@ function constantSurrogate(
   return { link, ...bounds, parameters, covariance: [], quality };
 }
 
+/** Array.from takes twenty times as long. */
+function plainArray(values: Float64Array): number[] {
+  const plain: number[] = [];
+  for (let at = 0; at < values.length; at++) plain.push(values[at] as number);
+  return plain;
+}
+
 /** A distinct point, its (mean) value, and what the fit without it says; in units of the metric. */
 export interface LeftOutPoint {
   readonly coefficients: readonly number[];
@@ -233,7 +253,7 @@ export function fitInDetail(task: Task, settings: SurrogateSettings, dimensions:
     link: fit.link,
     ...bounds,
     parameters: [...fit.parameters],
-    covariance: Number.isFinite(variance) ? [...fit.covarianceAt(variance)] : [],
+    covariance: Number.isFinite(variance) ? plainArray(fit.covarianceAt(variance)) : [],
     quality: {
       r2: explained(values, fit.fitted),
       heldOutR2,
