@@ -161,12 +161,28 @@ function productPoints(problem: SurrogateProblem, solved: PointSet, optima: Indi
   const x = new Float64Array(problem.dimensions);
   const random = seededRandom(seed);
   const bell = (): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  // Logarithms of everything solved, once: which point is the best start is then a product for each.
+  const parts = new Float64Array((solved.count + count + 1) * objectives);
+  const note = (row: number): void => {
+    for (let at = row * objectives, t = 0; t < objectives; t++, at++) parts[at] = scalarisation.part(solved.values[at] as number, t);
+  };
+  for (let row = 0; row < solved.count; row++) note(row);
+  const bestStart = (): number => {
+    let best = 0;
+    let least = Infinity;
+    for (let row = 0, at = 0; row < solved.count; row++) {
+      let sum = 0;
+      for (let t = 0; t < objectives; t++, at++) sum += (scalarisation.weights[t] as number) * (parts[at] as number);
+      if (sum < least) [best, least] = [row, sum];
+    }
+    return best;
+  };
   for (let k = 0; k <= count; k++) {
     const spread = k === 0 ? 0 : NARROW * (WIDE / NARROW) ** (k / count);
     for (let t = 0; t < objectives; t++) scalarisation.weights[t] = Math.exp(spread * bell());
-    x.set(pointAt(solved, bestRows(solved, 1, scalarisation.value)[0] ?? 0));
+    x.set(pointAt(solved, bestStart()));
     newton.minimise(scalarisation, x, QUICK);
-    addPoint(solved, problem, x);
+    note(addPoint(solved, problem, x));
   }
 }
 
