@@ -24,7 +24,7 @@ export function eigh(memory: LinalgMemory, a: Matrix<Float64Array>): Eigen {
   const tridiagonal = tridiagonalAt(memory, at.lists, order);
   const values = valuesOf(memory, what, tridiagonal, at.scratch);
   vectorsOf(memory, tridiagonal, values, order, { ...at, step });
-  run.applyTridiagonal(at.vectors, step, order, at.matrix, step, order, taus, at.scratch);
+  run.applyTridiagonal(at.vectors, step, order, at.matrix, step, order, taus, 0, at.scratch);
   // From the last row to the first: ascending.
   const vectors = giveOut(
     memory,

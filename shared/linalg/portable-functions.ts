@@ -53,8 +53,18 @@ export interface LinalgFunctions {
   tridiagonalBytes(step: number): number;
   /** Symmetric a (lower triangle) = Q T Q^T; `diagonal`: n, `off`: n - 1, `taus`: n numbers; a becomes the reflectors. */
   tridiagonalise(a: number, step: number, n: number, diagonal: number, off: number, taus: number, scratch: number): void;
-  /** Every row z becomes Q z; scratch: applyBytes(rows). */
-  applyTridiagonal(z: number, zStep: number, rows: number, a: number, step: number, n: number, taus: number, scratch: number): void;
+  /** Every row z becomes Q z, or Q^T z (`transposed`); scratch: applyBytes(rows). */
+  applyTridiagonal(
+    z: number,
+    zStep: number,
+    rows: number,
+    a: number,
+    step: number,
+    n: number,
+    taus: number,
+    transposed: number,
+    scratch: number,
+  ): void;
   /** `d` becomes the eigenvalues, in no order; `squares` of the off-diagonal are destroyed. 1 when it does not converge. */
   tridiagonalValues(d: number, squares: number, n: number): number;
 
@@ -90,6 +100,8 @@ export interface LinalgFunctions {
   factorQr(a: number, step: number, count: number, n: number, r: number, rStep: number, taus: number, scratch: number): void;
   /** a = L L^T in place; 0, or the number of the first leading minor that is not positive. */
   factorCholesky(a: number, step: number, n: number): number;
+  /** b (n x m) becomes x of L x = b. */
+  forwardCholesky(a: number, step: number, n: number, b: number, bStep: number, m: number): void;
   /** b (n x m) becomes x of L L^T x = b. */
   solveCholesky(a: number, step: number, n: number, b: number, bStep: number, m: number): void;
 }

@@ -69,6 +69,6 @@ export function levelVectors(memory: LinalgMemory, level: Level, count: number):
   vectorsOf(memory, tridiagonal, eigenvalues, count, { ...at, step });
   memory.doubles(at.scratch, reflectors.length).set(reflectors);
   const applyScratch = at.scratch + reflectors.byteLength;
-  run.applyTridiagonal(at.vectors, step, count, at.scratch, step, order, at.scratch + order * step, applyScratch);
+  run.applyTridiagonal(at.vectors, step, count, at.scratch, step, order, at.scratch + order * step, 0, applyScratch);
   return giveOut(memory, { pointer: at.vectors, step }, newMatrix(reflectors, count, order), at.stage);
 }

@@ -2,6 +2,7 @@
  * The WASM memory of the portable engine. An operation lays out everything it needs at once, from the start of the memory, and leaves nothing behind; matrices
  * enter and leave through a stage of limited size. One instance belongs to one thread.
  */
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { TributaryError } from '../errors/tributary-error.js';
 import { type WasmModule, webAssembly } from '../kernels/web-assembly.js';
@@ -27,8 +28,15 @@ export interface LinalgMemory {
   trim(): void;
 }
 
+const CODE = new URL('./linalg.wasm', import.meta.url);
+
 export async function compileLinalg(): Promise<WasmModule> {
-  return webAssembly.compile(await readFile(new URL('./linalg.wasm', import.meta.url)));
+  return webAssembly.compile(await readFile(CODE));
+}
+
+/** The same for callers that cannot wait; it takes some milliseconds. */
+export function compileLinalgNow(): WasmModule {
+  return new webAssembly.Module(readFileSync(CODE));
 }
 
 export function createLinalgMemory(module: WasmModule): LinalgMemory {

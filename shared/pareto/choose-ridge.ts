@@ -4,8 +4,9 @@
  * (L. Elden, Algorithms for the regularization of ill-conditioned least squares problems, BIT 17, 1977).
  * A ridge is in units of measurements: 1 pulls on each standardised term as one measurement of average weight would. The constant is free.
  */
-import { factoriseShifted, shiftedForm, solveShifted, tridiagonalise, weightedGram } from './dense.js';
+import { timesRows, timesVector, weightedGram } from './dense.js';
 import type { StandardTerms } from './standard-terms.js';
+import { factoriseShifted, shiftedForms, solveShifted, tridiagonalise } from './tridiagonal.js';
 
 const SMALLEST = 1e-8;
 const RIDGES: readonly number[] = [0, SMALLEST, 1e-6, 1e-4, 1e-3, 0.01, 0.1, 0.5, 2, 8, 30, 200, 1e4];
@@ -43,18 +44,17 @@ function reduce({ size, rows }: StandardTerms, targets: Float64Array, weights: F
   mean /= count;
 
   const turned = new Float64Array(count * terms);
-  const right = new Float64Array(terms);
-  for (let row = 0; row < count; row++) {
-    const own = turned.subarray(row * terms, (row + 1) * terms);
-    own.set(rows.subarray(row * size, row * size + terms));
-    const pull = (weights[row] as number) * ((targets[row] as number) - mean);
-    for (let term = 0; term < terms; term++) right[term] = (right[term] as number) + pull * (own[term] as number);
-  }
+  for (let row = 0; row < count; row++) turned.set(rows.subarray(row * size, row * size + terms), row * terms);
+  const right = timesRows(
+    turned,
+    terms,
+    targets.map((target, row) => (weights[row] as number) * (target - mean)),
+  );
   const gram = weightedGram(turned, weights, terms);
   // A term that does not vary has a zero column; this keeps its parameter at 0 without a ridge too.
   for (let term = 0; term < terms; term++) if (gram[term * terms + term] === 0) gram[term * terms + term] = count;
   const tridiagonal = tridiagonalise(gram, terms);
-  for (let row = 0; row < count; row++) tridiagonal.rotate(turned.subarray(row * terms, (row + 1) * terms));
+  tridiagonal.rotate(turned);
   tridiagonal.rotate(right);
   return { tridiagonal, turned, right, mean };
 }
@@ -85,14 +85,14 @@ export function chooseRidge(
     if (factor === undefined) return undefined;
     const solution = right.slice();
     solveShifted(factor, solution);
+    const forms = shiftedForms(factor, turned);
+    const fitted = timesVector(turned, terms, solution);
     const leftOut = new Float64Array(count);
     for (let row = 0; row < count; row++) {
       const [weight, target] = [weights[row] as number, targets[row] as number];
-      const slack = 1 - weight / count - weight * shiftedForm(factor, turned, row * terms);
+      const slack = 1 - weight / count - weight * (forms[row] as number);
       if (slack < LEAST_SLACK) return { solution, leftOut: undefined };
-      let fitted = mean;
-      for (let k = 0; k < terms; k++) fitted += (solution[k] as number) * (turned[row * terms + k] as number);
-      leftOut[row] = target - (target - fitted) / slack;
+      leftOut[row] = target - (target - mean - (fitted[row] as number)) / slack;
     }
     return { solution, leftOut };
   };

@@ -1,52 +1,72 @@
 /**
- * Small dense symmetric systems for fits: at most a few hundred unknowns and a thousand equations, in plain arrays. Matrices are row by row.
- * The same input gives the same bits on every machine: sums go in index order and no library takes part.
+ * Small dense symmetric systems for fits: some hundreds of unknowns and a thousand equations. Matrices are row by row, one row behind
+ * another.
  */
+import { loadRows, storeRows, withLinalg } from './dense-memory.js';
 
-/** Sum of count products from a[i] and b[j] on. Four sums side by side: one addition does not wait for the one before. */
-function dot(a: Float64Array, i: number, b: Float64Array, j: number, count: number): number {
-  let s = 0;
-  let t = 0;
-  let u = 0;
-  let v = 0;
-  let k = 0;
-  for (; k + 3 < count; k += 4) {
-    s += (a[i + k] as number) * (b[j + k] as number);
-    t += (a[i + k + 1] as number) * (b[j + k + 1] as number);
-    u += (a[i + k + 2] as number) * (b[j + k + 2] as number);
-    v += (a[i + k + 3] as number) * (b[j + k + 3] as number);
-  }
-  for (; k < count; k++) s += (a[i + k] as number) * (b[j + k] as number);
-  return s + t + (u + v);
+/** rows' diag(weights) rows: (columns)^2 values, both triangles. `rows` has weights.length rows of so many columns; no weight is below 0. */
+export function weightedGram(rows: Float64Array, weights: Float64Array, columns: number): Float64Array {
+  const count = weights.length;
+  const gram = new Float64Array(columns * columns);
+  withLinalg((linalg) => {
+    const step = linalg.run.stepBytes(columns);
+    const at = linalg.layOut('weighted Gram matrix', { rows: count * step, gram: columns * step });
+    loadRows(linalg, rows, count, columns, at.rows, step, weights.map(Math.sqrt));
+    linalg.doubles(at.gram, (columns * step) / 8).fill(0);
+    linalg.run.addProduct64(columns, columns, count, 1, at.rows, step, 1, at.rows, step, 0, at.gram, step, 1);
+    storeRows(linalg, at.gram, step, columns, columns, gram);
+  });
+  mirror(gram, columns);
+  return gram;
 }
 
-/** rows' diag(weights) rows: (columns)^2 values, both triangles. `rows` has weights.length rows of so many columns. */
-export function weightedGram(rows: Float64Array, weights: Float64Array, columns: number): Float64Array {
-  const gram = new Float64Array(columns * columns);
-  // Four rows at a time: the sums are then read and written a quarter as often. Rows that are missing at the end weigh nothing.
-  for (let row = 0; row < weights.length; row += 4) {
-    const a = row * columns;
-    const b = row + 1 < weights.length ? a + columns : a;
-    const c = row + 2 < weights.length ? b + columns : a;
-    const d = row + 3 < weights.length ? c + columns : a;
-    const wa = weights[row] as number;
-    const wb = weights[row + 1] ?? 0;
-    const wc = weights[row + 2] ?? 0;
-    const wd = weights[row + 3] ?? 0;
-    for (let i = 0; i < columns; i++) {
-      const va = wa * (rows[a + i] as number);
-      const vb = wb * (rows[b + i] as number);
-      const vc = wc * (rows[c + i] as number);
-      const vd = wd * (rows[d + i] as number);
-      const out = i * columns;
-      for (let j = 0; j <= i; j++)
-        gram[out + j] =
-          (gram[out + j] as number) +
-          (va * (rows[a + j] as number) + vb * (rows[b + j] as number) + (vc * (rows[c + j] as number) + vd * (rows[d + j] as number)));
+/** rows vector: one value a row. Four rows side by side: an addition then does not wait for the one before. */
+export function timesVector(rows: Float64Array, size: number, vector: Float64Array): Float64Array {
+  const count = rows.length / size;
+  const products = new Float64Array(count);
+  for (let row = 0; row < count; row += 4) {
+    const a = row * size;
+    const b = Math.min(row + 1, count - 1) * size;
+    const c = Math.min(row + 2, count - 1) * size;
+    const d = Math.min(row + 3, count - 1) * size;
+    let [sumA, sumB, sumC, sumD] = [0, 0, 0, 0];
+    for (let k = 0; k < size; k++) {
+      const value = vector[k] as number;
+      sumA += (rows[a + k] as number) * value;
+      sumB += (rows[b + k] as number) * value;
+      sumC += (rows[c + k] as number) * value;
+      sumD += (rows[d + k] as number) * value;
     }
+    // Beyond the last row there is no place: what is written there is lost.
+    products[row] = sumA;
+    products[row + 1] = sumB;
+    products[row + 2] = sumC;
+    products[row + 3] = sumD;
   }
-  for (let i = 0; i < columns; i++) for (let j = 0; j < i; j++) gram[j * columns + i] = gram[i * columns + j] as number;
-  return gram;
+  return products;
+}
+
+/** rows' vector: one value a column, of a vector with one value a row. */
+export function timesRows(rows: Float64Array, size: number, vector: Float64Array): Float64Array {
+  const count = vector.length;
+  const sums = new Float64Array(size);
+  let row = 0;
+  for (; row + 4 <= count; row += 4) {
+    const [a, b, c, d] = [row * size, (row + 1) * size, (row + 2) * size, (row + 3) * size];
+    const [va, vb, vc, vd] = [vector[row] as number, vector[row + 1] as number, vector[row + 2] as number, vector[row + 3] as number];
+    for (let k = 0; k < size; k++)
+      sums[k] =
+        (sums[k] as number) +
+        (va * (rows[a + k] as number) + vb * (rows[b + k] as number) + (vc * (rows[c + k] as number) + vd * (rows[d + k] as number)));
+  }
+  for (; row < count; row++)
+    for (let k = 0, at = row * size; k < size; k++, at++) sums[k] = (sums[k] as number) + (vector[row] as number) * (rows[at] as number);
+  return sums;
+}
+
+/** The lower triangle is copied to the upper one. */
+function mirror(matrix: Float64Array, size: number): void {
+  for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) matrix[j * size + i] = matrix[i * size + j] as number;
 }
 
 /**
@@ -54,159 +74,71 @@ export function weightedGram(rows: Float64Array, weights: Float64Array, columns:
  * @returns false: the matrix is not positive definite, and what it holds now means nothing
  */
 export function factorise(matrix: Float64Array, size: number): boolean {
-  for (let i = 0; i < size; i++) {
-    const row = i * size;
-    for (let j = 0; j <= i; j++) {
-      const other = j * size;
-      const sum = (matrix[row + j] as number) - dot(matrix, row, matrix, other, j);
-      if (j < i) matrix[row + j] = sum / (matrix[other + j] as number);
-      else if (sum > 0) matrix[row + i] = Math.sqrt(sum);
-      else return false;
-    }
-  }
-  return true;
+  return withLinalg((linalg) => {
+    const step = linalg.run.stepBytes(size);
+    const { factor } = linalg.layOut('Cholesky factor', { factor: size * step });
+    loadRows(linalg, matrix, size, size, factor, step);
+    const failed = linalg.run.factorCholesky(factor, step, size);
+    storeRows(linalg, factor, step, size, size, matrix);
+    return failed === 0;
+  });
 }
 
 /** L^-1 vector, in place. */
 export function forwardSubstitute(factor: Float64Array, size: number, vector: Float64Array): void {
   for (let i = 0; i < size; i++) {
-    const row = i * size;
-    vector[i] = ((vector[i] as number) - dot(factor, row, vector, 0, i)) / (factor[row + i] as number);
-  }
-}
-
-/** (L')^-1 vector, in place. */
-function backSubstitute(factor: Float64Array, size: number, vector: Float64Array): void {
-  for (let i = size - 1; i >= 0; i--) {
-    const value = (vector[i] as number) / (factor[i * size + i] as number);
-    vector[i] = value;
-    for (let k = 0; k < i; k++) vector[k] = (vector[k] as number) - (factor[i * size + k] as number) * value;
+    let sum = vector[i] as number;
+    for (let k = 0, at = i * size; k < i; k++, at++) sum -= (factor[at] as number) * (vector[k] as number);
+    vector[i] = sum / (factor[i * size + i] as number);
   }
 }
 
 /** (L L')^-1 vector, in place. */
 export function solveFactorised(factor: Float64Array, size: number, vector: Float64Array): void {
   forwardSubstitute(factor, size, vector);
-  backSubstitute(factor, size, vector);
+  for (let i = size - 1; i >= 0; i--) {
+    const value = (vector[i] as number) / (factor[i * size + i] as number);
+    vector[i] = value;
+    for (let k = 0, at = i * size; k < i; k++, at++) vector[k] = (vector[k] as number) - (factor[at] as number) * value;
+  }
+}
+
+/** x' (L L')^-1 x of every row x: the squares of L^-1 x. */
+export function inverseForms(factor: Float64Array, size: number, rows: Float64Array): Float64Array {
+  const count = rows.length / size;
+  const forms = new Float64Array(count);
+  withLinalg((linalg) => {
+    const { run } = linalg;
+    const step = run.stepBytes(size);
+    const across = run.stepBytes(count);
+    const at = linalg.layOut('inverse forms', { factor: size * step, rows: rows.length * 8, sides: size * across });
+    loadRows(linalg, factor, size, size, at.factor, step);
+    linalg.doubles(at.rows, rows.length).set(rows);
+    run.takeIn(at.rows, 1, count, size, at.sides, across, 1, 1);
+    run.forwardCholesky(at.factor, step, size, at.sides, across, count);
+    const sides = linalg.doubles(at.sides, (size * across) / 8);
+    for (let i = 0; i < size; i++)
+      for (let row = 0, from = (i * across) / 8; row < count; row++, from++)
+        forms[row] = (forms[row] as number) + (sides[from] as number) * (sides[from] as number);
+  });
+  return forms;
 }
 
 /** (L L')^-1, both triangles. */
 export function invertFactorised(factor: Float64Array, size: number): Float64Array {
   const inverse = new Float64Array(size * size);
-  for (let column = 0; column < size; column++) {
-    const unit = inverse.subarray(column * size, (column + 1) * size);
-    unit[column] = 1;
-    solveFactorised(factor, size, unit);
-  }
+  withLinalg((linalg) => {
+    const { run } = linalg;
+    const step = run.stepBytes(size);
+    const at = linalg.layOut('inverse', { factor: size * step, half: size * step, whole: size * step });
+    loadRows(linalg, factor, size, size, at.factor, step);
+    const half = linalg.doubles(at.half, (size * step) / 8).fill(0);
+    for (let i = 0; i < size; i++) half[(i * step) / 8 + i] = 1;
+    run.forwardCholesky(at.factor, step, size, at.half, step, size);
+    linalg.doubles(at.whole, (size * step) / 8).fill(0);
+    run.addProduct64(size, size, size, 1, at.half, step, 1, at.half, step, 0, at.whole, step, 1);
+    storeRows(linalg, at.whole, step, size, size, inverse);
+  });
+  mirror(inverse, size);
   return inverse;
-}
-
-/** matrix = Q T Q' with T tridiagonal, Q a product of Householder reflections (Golub and Van Loan, Matrix Computations, 8.3.1). */
-export interface Tridiagonal {
-  readonly diagonal: Float64Array;
-  /** size - 1 values beside the diagonal. */
-  readonly beside: Float64Array;
-  /** vector := Q' vector, in place. */
-  readonly rotate: (vector: Float64Array) => void;
-  /** vector := Q vector, in place. */
-  readonly rotateBack: (vector: Float64Array) => void;
-}
-
-/** vector := vector - 2 (v . vector) v, both from where they begin. */
-function reflect(vs: Float64Array, from: number, vector: Float64Array, at: number, count: number): void {
-  const along = 2 * dot(vs, from, vector, at, count);
-  if (along === 0) return;
-  for (let i = 0; i < count; i++) vector[at + i] = (vector[at + i] as number) - along * (vs[from + i] as number);
-}
-
-/** The matrix (both triangles) is used up. */
-export function tridiagonalise(matrix: Float64Array, size: number): Tridiagonal {
-  const diagonal = new Float64Array(size);
-  const beside = new Float64Array(Math.max(size - 1, 0));
-  // Reflection k is I - 2 v v' with v, of length 1, in row k from column k + 1 on; a zero v reflects nothing.
-  const reflections = new Float64Array(size * size);
-  const image = new Float64Array(size);
-  for (let k = 0; k < size; k++) {
-    diagonal[k] = matrix[k * size + k] as number;
-    if (k + 1 === size) break;
-    const v = reflections.subarray(k * size, (k + 1) * size);
-    let tail = 0;
-    for (let i = k + 2; i < size; i++) tail += (matrix[k * size + i] as number) * (matrix[k * size + i] as number);
-    const first = matrix[k * size + k + 1] as number;
-    if (tail === 0) {
-      beside[k] = first;
-      continue;
-    }
-    const length = Math.sqrt(first * first + tail);
-    const pivot = first >= 0 ? -length : length;
-    beside[k] = pivot;
-    const lead = first - pivot;
-    const scale = 1 / Math.sqrt(lead * lead + tail);
-    v[k + 1] = lead * scale;
-    for (let i = k + 2; i < size; i++) v[i] = (matrix[k * size + i] as number) * scale;
-    // The trailing block B becomes B - 2 v w' - 2 w v', w = B v - (v' B v) v.
-    let along = 0;
-    for (let i = k + 1; i < size; i++) {
-      const sum = dot(matrix, i * size + k + 1, v, k + 1, size - k - 1);
-      image[i] = sum;
-      along += sum * (v[i] as number);
-    }
-    for (let i = k + 1; i < size; i++) image[i] = 2 * ((image[i] as number) - along * (v[i] as number));
-    for (let i = k + 1; i < size; i++) {
-      const vi = v[i] as number;
-      const wi = image[i] as number;
-      for (let j = k + 1; j < size; j++)
-        matrix[i * size + j] = (matrix[i * size + j] as number) - vi * (image[j] as number) - wi * (v[j] as number);
-    }
-  }
-  const rotate = (vector: Float64Array): void => {
-    for (let k = 0; k + 2 < size; k++) reflect(reflections, k * size + k + 1, vector, k + 1, size - k - 1);
-  };
-  const rotateBack = (vector: Float64Array): void => {
-    for (let k = size - 3; k >= 0; k--) reflect(reflections, k * size + k + 1, vector, k + 1, size - k - 1);
-  };
-  return { diagonal, beside, rotate, rotateBack };
-}
-
-/** T + shift I = L D L', L unit lower bidiagonal. */
-export interface ShiftedFactor {
-  /** 1 / D. */
-  readonly inverse: Float64Array;
-  readonly below: Float64Array;
-}
-
-/** @returns undefined: T + shift I is not positive definite, to within `tolerance` */
-export function factoriseShifted({ diagonal, beside }: Tridiagonal, shift: number, tolerance: number): ShiftedFactor | undefined {
-  const size = diagonal.length;
-  const inverse = new Float64Array(size);
-  const below = new Float64Array(beside.length);
-  for (let k = 0; k < size; k++) {
-    const left = k === 0 ? 0 : (below[k - 1] as number) * (beside[k - 1] as number);
-    const pivot = (diagonal[k] as number) + shift - left;
-    if (!(pivot > tolerance)) return undefined;
-    inverse[k] = 1 / pivot;
-    if (k < beside.length) below[k] = (beside[k] as number) / pivot;
-  }
-  return { inverse, below };
-}
-
-/** (T + shift I)^-1 vector, in place. */
-export function solveShifted({ inverse, below }: ShiftedFactor, vector: Float64Array): void {
-  for (let k = 1; k < inverse.length; k++) vector[k] = (vector[k] as number) - (below[k - 1] as number) * (vector[k - 1] as number);
-  for (let k = inverse.length - 1; k >= 0; k--) {
-    const above = k < below.length ? (below[k] as number) * (vector[k + 1] as number) : 0;
-    vector[k] = (vector[k] as number) * (inverse[k] as number) - above;
-  }
-}
-
-/** vector' (T + shift I)^-1 vector, where the vector is `size` values of `rows` from `offset`. */
-export function shiftedForm({ inverse, below }: ShiftedFactor, rows: Float64Array, offset: number): number {
-  let sum = 0;
-  let previous = 0;
-  for (let k = 0; k < inverse.length; k++) {
-    const value = (rows[offset + k] as number) - (k === 0 ? 0 : (below[k - 1] as number) * previous);
-    sum += value * value * (inverse[k] as number);
-    previous = value;
-  }
-  return sum;
 }

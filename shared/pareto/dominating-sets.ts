@@ -16,6 +16,39 @@ function bitCount(word: number): number {
   return Math.imul((bits + (bits >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
+/** Of a task's range: a value's place is looked for among those of one cell, one or two as a rule. */
+const CELLS = 256;
+
+interface Cells {
+  /** By task, then by cell: how many values are in lower ones. */
+  readonly below: Int32Array;
+  /** Never descends as the value ascends. */
+  readonly of: (t: number, value: number) => number;
+}
+
+function cellsOf(sorted: Float64Array, width: number, count: number): Cells {
+  const lows = new Float64Array(width);
+  const scales = new Float64Array(width);
+  const of = (t: number, value: number): number => {
+    const cell = Math.floor((value - (lows[t] as number)) * (scales[t] as number));
+    return cell > 0 ? Math.min(CELLS - 1, cell) : 0;
+  };
+  const below = new Int32Array(width * (CELLS + 1));
+  for (let t = 0; t < width && count > 0; t++) {
+    const low = sorted[t * count] as number;
+    const range = (sorted[(t + 1) * count - 1] as number) - low;
+    lows[t] = low;
+    scales[t] = range > 0 && Number.isFinite(CELLS / range) ? CELLS / range : 0;
+    for (let k = t * count; k < (t + 1) * count; k++) {
+      const next = t * (CELLS + 1) + of(t, sorted[k] as number) + 1;
+      below[next] = (below[next] as number) + 1;
+    }
+    for (let cell = t * (CELLS + 1) + 1; cell < (t + 1) * (CELLS + 1); cell++)
+      below[cell] = (below[cell] as number) + (below[cell - 1] as number);
+  }
+  return { below, of };
+}
+
 /** @param values count x width, to be minimised */
 export function dominatingSets(values: Float64Array, width: number, count: number): DominatingSets {
   const words = Math.max(1, (count + 31) >> 5);
@@ -35,11 +68,13 @@ export function dominatingSets(values: Float64Array, width: number, count: numbe
       prefixes[word] = (prefixes[word] as number) | (1 << (row & 31));
     }
   }
-  /** Of `count`, those not above the value. */
+  const cells = cellsOf(sorted, width, count);
+  /** Of `count`, those not above the value: all of lower cells, and some of its own. */
   const rank = (t: number, value: number): number => {
-    let low = t * count;
-    const begin = low;
-    let left = count;
+    const begin = t * count;
+    const cell = t * (CELLS + 1) + cells.of(t, value);
+    let low = begin + (cells.below[cell] as number);
+    let left = begin + (cells.below[cell + 1] as number) - low;
     while (left > 0) {
       const half = left >> 1;
       if ((sorted[low + half] as number) <= value) {

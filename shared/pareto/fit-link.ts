@@ -1,11 +1,12 @@
 /**
  * A quadratic through one link, fitted to measurements of one metric (MAP, arXiv 2406.07529, section 3.2; algorithm: closed form, then polish).
- * The closed form solves weighted least squares through the inverse link; Levenberg-Marquardt then lowers the weighted squared error of the
- * metric itself plus the ridge, and only ever takes steps that do. What starts from the closed form cannot wander off as fits from p0 = (1, ..., 1) do.
+ * The closed form solves weighted least squares through the inverse link; what starts from there cannot wander off as fits from
+ * p0 = (1, ..., 1) do.
  */
 import { chooseRidge, LEAST_SLACK } from './choose-ridge.js';
-import { factorise, forwardSubstitute, invertFactorised, solveFactorised, weightedGram } from './dense.js';
+import { factorise, inverseForms, invertFactorised } from './dense.js';
 import { type Bounds, linkInverse, linkSlope, linkValue } from './links.js';
+import { curvatureOf, type PolishedFit, polish, slopesAt } from './polish-fit.js';
 import { quadraticSize } from './quadratic.js';
 import { type StandardTerms, standardTerms } from './standard-terms.js';
 import type { LinkName } from './study.js';
@@ -46,112 +47,6 @@ const CURVATURES = [1, 0.3, 0.1];
 const ENOUGH = 4;
 const MANY_TERMS = 100;
 const OF_MANY = [0.3];
-
-const MOST_STEPS = 30;
-/** How far beyond what the measurements ask for the quadratic may go at a measured point, on its own scale. */
-const REACH = 3;
-
-interface State {
-  readonly parameters: Float64Array;
-  /** The quadratic at the points. */
-  readonly q: Float64Array;
-  readonly objective: number;
-}
-
-function polish(
-  standard: StandardTerms,
-  input: FitInput,
-  link: LinkName,
-  start: Float64Array,
-  penalty: number,
-  targets: Float64Array,
-): State {
-  const { size, rows } = standard;
-  const { values, precisions, bounds } = input;
-  const count = values.length;
-  let low = Infinity;
-  let high = -Infinity;
-  for (const target of targets) {
-    low = Math.min(low, target);
-    high = Math.max(high, target);
-  }
-  const reach = high - low + REACH;
-  /** Undefined: the quadratic leaves what the measurements can tell apart. */
-  const evaluate = (parameters: Float64Array, free: boolean): State | undefined => {
-    const q = new Float64Array(count);
-    let objective = 0;
-    for (let row = 0; row < count; row++) {
-      let sum = 0;
-      for (let term = 0; term < size; term++) sum += (parameters[term] as number) * (rows[row * size + term] as number);
-      if (!free && (sum < low - reach || sum > high + reach)) return undefined;
-      q[row] = sum;
-      const residual = (values[row] as number) - linkValue(link, bounds, sum);
-      objective += (precisions[row] as number) * residual * residual;
-    }
-    for (let term = 0; term + 1 < size; term++) objective += penalty * (parameters[term] as number) * (parameters[term] as number);
-    return { parameters, q, objective };
-  };
-
-  let state = evaluate(start, true) as State;
-  let scale = 0;
-  for (let row = 0; row < count; row++) scale += (precisions[row] as number) * (values[row] as number) * (values[row] as number);
-  let damping = 1e-10;
-  const steps = link !== 'identity' ? MOST_STEPS : penalty > 0 ? 0 : 2;
-  for (let step = 0; step < steps && state.objective > 1e-30 * scale; step++) {
-    const { curvature, gradient } = normalEquations(standard, input, link, state, penalty);
-    let next: State | undefined;
-    for (; damping < 1e8; damping *= 100) {
-      const damped = curvature.slice();
-      for (let term = 0; term < size; term++) damped[term * size + term] = (damped[term * size + term] as number) * (1 + damping);
-      if (!factorise(damped, size)) continue;
-      const move = gradient.slice();
-      solveFactorised(damped, size, move);
-      for (let term = 0; term < size; term++) move[term] = (move[term] as number) + (state.parameters[term] as number);
-      const tried = evaluate(move, false);
-      if (tried !== undefined && tried.objective < state.objective) {
-        next = tried;
-        break;
-      }
-    }
-    if (next === undefined) break;
-    const gain = state.objective - next.objective;
-    const small = gain < 1e-9 * state.objective;
-    state = next;
-    damping = Math.max(damping / 100, 1e-12);
-    if (small) break;
-  }
-  return state;
-}
-
-/** Gauss-Newton's matrix and the step's right side at a state. A term without influence gets 1 on the diagonal: it stays where it is. */
-function normalEquations(
-  { size, rows }: StandardTerms,
-  { values, precisions, bounds }: FitInput,
-  link: LinkName,
-  { parameters, q }: State,
-  penalty: number,
-): { readonly curvature: Float64Array; readonly gradient: Float64Array; readonly weights: Float64Array } {
-  const count = values.length;
-  const weights = new Float64Array(count);
-  const gradient = new Float64Array(size);
-  for (let row = 0; row < count; row++) {
-    const slope = linkSlope(link, bounds, q[row] as number);
-    const precision = precisions[row] as number;
-    weights[row] = precision * slope * slope;
-    const pull = precision * slope * ((values[row] as number) - linkValue(link, bounds, q[row] as number));
-    for (let term = 0; term < size; term++) gradient[term] = (gradient[term] as number) + pull * (rows[row * size + term] as number);
-  }
-  const curvature = weightedGram(rows, weights, size);
-  for (let term = 0; term < size; term++) {
-    const at = term * size + term;
-    if (term + 1 < size) {
-      curvature[at] = (curvature[at] as number) + penalty;
-      gradient[term] = (gradient[term] as number) - penalty * (parameters[term] as number);
-    }
-    if (curvature[at] === 0) curvature[at] = 1;
-  }
-  return { curvature, gradient, weights };
-}
 
 /** @param input at least two points with distinct values */
 export function fitLink(input: FitInput, link: LinkName): LinkFit {
@@ -200,30 +95,33 @@ export function fitLink(input: FitInput, link: LinkName): LinkFit {
 }
 
 /** Fitted and leave-one-out values, by the linear smoother that the fit is around its optimum. */
-function describeFit(standard: StandardTerms, input: FitInput, link: LinkName, state: State, penalty: number, ridge: number): LinkFit {
+function describeFit(
+  standard: StandardTerms,
+  input: FitInput,
+  link: LinkName,
+  state: PolishedFit,
+  penalty: number,
+  ridge: number,
+): LinkFit {
   const { size, rows } = standard;
   const { values, precisions, bounds } = input;
   const count = values.length;
-  const { curvature: factor, weights } = normalEquations(standard, input, link, state, penalty);
+  const { weights } = slopesAt(standard, input, link, state, penalty);
+  const factor = curvatureOf(standard, weights, penalty);
   const regular = factorise(factor, size);
   const mean = values.reduce((sum, value) => sum + value, 0) / count;
 
   const fitted = new Float64Array(count);
   const leftOut = new Float64Array(count);
-  const own = new Float64Array(size);
+  const influences = regular ? inverseForms(factor, size, rows) : new Float64Array(count);
   let squares = 0;
   let variance = 0;
   let told = 0;
   for (let row = 0; row < count; row++) {
     const [q, value] = [state.q[row] as number, values[row] as number];
-    own.set(rows.subarray(row * size, (row + 1) * size));
     fitted[row] = linkValue(link, bounds, q);
     const residual = value - (fitted[row] as number);
-    let influence = 0;
-    if (regular) {
-      forwardSubstitute(factor, size, own);
-      for (const part of own) influence += part * part;
-    }
+    const influence = influences[row] as number;
     const slack = regular ? 1 - (weights[row] as number) * influence : 0;
     if (slack >= LEAST_SLACK) {
       const slope = linkSlope(link, bounds, q);

@@ -4,82 +4,14 @@
  */
 import { type FitInput, fitLink, type LinkFit } from './fit-link.js';
 import { type Bounds, linkInverse } from './links.js';
+import { clipOf, type MeasuredPoint, meanOf, observe } from './observations.js';
 import { quadraticSize } from './quadratic.js';
-import type { LinkName, Measured, Surrogate, SurrogateQuality, SurrogateSettings, Task } from './study.js';
-
-export interface MeasuredPoint {
-  readonly coefficients: readonly number[];
-  readonly measured: Measured;
-}
+import type { LinkName, Surrogate, SurrogateQuality, SurrogateSettings, Task } from './study.js';
 
 /** Another link has to be better by so much before a metric's own bounds are given up. */
 const NEAR_TIE = 0.95;
-/** A measured 0 or 1 is kept so far from the bound (share of the range) when nothing else tells how far it may be. */
-const CLIP_SHARE = 1e-3;
 /** Precisions that differ by less are not worth a second fit. */
 const EVEN = 1.1;
-
-interface Observations {
-  readonly points: readonly (readonly number[])[];
-  readonly values: Float64Array;
-  readonly counts: Float64Array | undefined;
-  readonly standardErrors: Float64Array | undefined;
-}
-
-const meanOf = (values: ArrayLike<number>): number => {
-  let sum = 0;
-  for (let at = 0; at < values.length; at++) sum += values[at] as number;
-  return sum / values.length;
-};
-
-/**
- * One observation for each distinct point. Measurements of one point are averaged, and count as one: agents measure on fixed data, so a second
- * one tells nothing new. Where only some say their standard error or count, the others get the median of those.
- */
-function observe(measurements: readonly MeasuredPoint[]): Observations {
-  const groups = new Map<string, MeasuredPoint[]>();
-  for (const point of measurements) {
-    if (!Number.isFinite(point.measured.value)) continue;
-    const key = point.coefficients.map((value) => (value === 0 ? 0 : value)).join(' ');
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [point]);
-    else group.push(point);
-  }
-  const all = [...groups.values()];
-  const known = (read: (measured: Measured) => number | undefined): Float64Array | undefined => {
-    const each = all.map((group) => {
-      const said = group.map(({ measured }) => read(measured) ?? 0).filter((value) => value > 0 && Number.isFinite(value));
-      return said.length === 0 ? undefined : meanOf(said);
-    });
-    const sorted = each.filter((value) => value !== undefined).sort((a, b) => a - b);
-    const median = sorted[sorted.length >> 1];
-    return median === undefined ? undefined : Float64Array.from(each, (value) => value ?? median);
-  };
-  return {
-    points: all.map(([first]) => (first as MeasuredPoint).coefficients),
-    values: Float64Array.from(all, (group) => meanOf(group.map(({ measured }) => measured.value))),
-    counts: known(({ count }) => count),
-    standardErrors: known(({ standardError }) => standardError),
-  };
-}
-
-/** Half an example, or half of the smallest distance to a bound that was measured, or a thousandth of the range. */
-function clipOf({ lower, upper }: Bounds, { values, counts }: Observations): number {
-  let low = Infinity;
-  let high = -Infinity;
-  let nearest = Infinity;
-  for (const value of values) {
-    low = Math.min(low, value);
-    high = Math.max(high, value);
-    for (const bound of [lower, upper]) {
-      const distance = bound === undefined ? 0 : Math.abs(value - bound);
-      if (distance > 0) nearest = Math.min(nearest, distance);
-    }
-  }
-  const range = lower !== undefined && upper !== undefined ? upper - lower : high - low;
-  const example = counts === undefined ? Infinity : (0.5 * range) / counts.reduce((most, count) => Math.max(most, count), 1);
-  return Math.max(Math.min(CLIP_SHARE * range, nearest / 2, example), 1e-12 * range);
-}
 
 /** Precisions of mean 1. */
 function scaled(precisions: Float64Array): Float64Array {
@@ -165,6 +97,13 @@ function constantSurrogate(
   return { link, ...bounds, parameters, covariance: [], quality };
 }
 
+/** Array.from takes twenty times as long. */
+function plainArray(values: Float64Array): number[] {
+  const plain: number[] = [];
+  for (let at = 0; at < values.length; at++) plain.push(values[at] as number);
+  return plain;
+}
+
 /** A distinct point, its (mean) value, and what the fit without it says; in units of the metric. */
 export interface LeftOutPoint {
   readonly coefficients: readonly number[];
@@ -233,7 +172,7 @@ export function fitInDetail(task: Task, settings: SurrogateSettings, dimensions:
     link: fit.link,
     ...bounds,
     parameters: [...fit.parameters],
-    covariance: Number.isFinite(variance) ? [...fit.covarianceAt(variance)] : [],
+    covariance: Number.isFinite(variance) ? plainArray(fit.covarianceAt(variance)) : [],
     quality: {
       r2: explained(values, fit.fitted),
       heldOutR2,

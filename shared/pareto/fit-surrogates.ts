@@ -1,5 +1,6 @@
 /** The surrogates of a study from everything measured inside of its box; what lies outside (a single model, say) is no part of the surface. */
-import { fitSurrogate, type MeasuredPoint } from './fit-surrogate.js';
+import { fitSurrogate } from './fit-surrogate.js';
+import type { MeasuredPoint } from './observations.js';
 import type { Dimension, MeasuredCandidate, StudySpec, Surrogate } from './study.js';
 
 /** Coefficients that went through decimal text may be off by this. */

@@ -33,6 +33,8 @@ const PRODUCTS = 200;
 const PRODUCTS_OF_FEW = 400;
 /** With more tasks than this a front is never known closely: second starts and exactness in the last places are not worth their time. */
 const FEW = 4;
+/** With more than this, directions other than the corners and the last digits of products add no volume either. */
+const MANY = 8;
 const MOST_POLISHED = 120;
 /** Standard deviations of logarithms of weights. */
 const NARROW = 0.3;
@@ -41,6 +43,7 @@ const WIDE = 2;
 const POLISH_SMOOTHNESS = 1e-3;
 const PRECISE: NewtonOptions = { iterations: 60, tolerance: 1e-12 };
 const QUICK: NewtonOptions = { iterations: 25, tolerance: 1e-7 };
+const ROUGH: NewtonOptions = { iterations: 25, tolerance: 1e-3 };
 
 /** Random points of the box, its middle, and its corners at the lower end, along each axis and at the upper end. */
 export function startPoints(problem: SurrogateProblem, seed: number): PointSet {
@@ -161,12 +164,28 @@ function productPoints(problem: SurrogateProblem, solved: PointSet, optima: Indi
   const x = new Float64Array(problem.dimensions);
   const random = seededRandom(seed);
   const bell = (): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  // Logarithms of everything solved, once: which point is the best start is then a product for each.
+  const parts = new Float64Array((solved.count + count + 1) * objectives);
+  const note = (row: number): void => {
+    for (let at = row * objectives, t = 0; t < objectives; t++, at++) parts[at] = scalarisation.part(solved.values[at] as number, t);
+  };
+  for (let row = 0; row < solved.count; row++) note(row);
+  const bestStart = (): number => {
+    let best = 0;
+    let least = Infinity;
+    for (let row = 0, at = 0; row < solved.count; row++) {
+      let sum = 0;
+      for (let t = 0; t < objectives; t++, at++) sum += (scalarisation.weights[t] as number) * (parts[at] as number);
+      if (sum < least) [best, least] = [row, sum];
+    }
+    return best;
+  };
   for (let k = 0; k <= count; k++) {
     const spread = k === 0 ? 0 : NARROW * (WIDE / NARROW) ** (k / count);
     for (let t = 0; t < objectives; t++) scalarisation.weights[t] = Math.exp(spread * bell());
-    x.set(pointAt(solved, bestRows(solved, 1, scalarisation.value)[0] ?? 0));
-    newton.minimise(scalarisation, x, QUICK);
-    addPoint(solved, problem, x);
+    x.set(pointAt(solved, bestStart()));
+    newton.minimise(scalarisation, x, objectives > MANY ? ROUGH : QUICK);
+    note(addPoint(solved, problem, x));
   }
 }
 
@@ -195,7 +214,8 @@ export function gradientFront(problem: SurrogateProblem, { mostPoints, seed, sta
   const begins = starts === undefined ? pool : joinPoints(pool, starts);
   const optima = individualOptima(problem, begins);
   if (objectives === 1) return thinFront(optima.ends, 1);
-  const directions = referenceDirections(objectives, objectives === 2 ? Math.min(mostPoints, 48) : Math.ceil(mostPoints / 2));
+  const spread = objectives > MANY ? objectives : Math.ceil(mostPoints / 2);
+  const directions = referenceDirections(objectives, objectives === 2 ? Math.min(mostPoints, 48) : spread);
   const newton = createBoxNewton(problem);
   const scalarisation = smoothChebyshev(objectives);
   const x = new Float64Array(dimensions);

@@ -64,18 +64,33 @@ export function createNiching(directions: readonly (readonly number[])[], object
   const worst = new Float64Array(m).fill(-Infinity);
   /** Extreme points themselves, kept from one generation to the next. */
   const extremes = new Float64Array(m * m).fill(Infinity);
+  const achievements = new Float64Array(m);
+  /** By axis: the achievement of its extreme point. */
+  const least = new Float64Array(m);
   const scales = new Float64Array(m);
   const point = new Float64Array(m);
   let lineOf = new Int32Array(0);
   let away = new Float64Array(0);
 
-  const achievement = (values: Float64Array, at: number, axis: number): number => {
+  /** Of one point for every axis: the distance along it, or the largest along another in units of `AXIS`. */
+  const achieve = (values: Float64Array, at: number): void => {
     let most = -Infinity;
+    let second = -Infinity;
+    let axisOfMost = -1;
     for (let t = 0; t < m; t++) {
-      const distance = ((values[at + t] as number) - (ideal[t] as number)) / (t === axis ? 1 : AXIS);
-      if (distance > most) most = distance;
+      const distance = (values[at + t] as number) - (ideal[t] as number);
+      achievements[t] = distance;
+      if (distance > most) {
+        second = most;
+        most = distance;
+        axisOfMost = t;
+      } else if (distance > second) second = distance;
     }
-    return most;
+    for (let t = 0; t < m; t++) {
+      const other = (t === axisOfMost ? second : most) / AXIS;
+      // Not the larger of both, which would not be a number where the distance is none.
+      if (!((achievements[t] as number) > other)) achievements[t] = other;
+    }
   };
 
   const normalise = (values: Float64Array, levels: readonly (readonly number[])[]): void => {
@@ -91,11 +106,16 @@ export function createNiching(directions: readonly (readonly number[])[], object
           if (level === first && value > (worst[t] as number)) worst[t] = value;
         }
     for (let axis = 0; axis < m; axis++) {
-      let best = achievement(extremes, axis * m, axis);
-      for (const row of first) {
-        const own = achievement(values, row * m, axis);
+      achieve(extremes, axis * m);
+      least[axis] = achievements[axis] as number;
+    }
+    for (const row of first) {
+      achieve(values, row * m);
+      for (let axis = 0; axis < m; axis++) {
+        const own = achievements[axis] as number;
+        const best = least[axis] as number;
         if (own >= best && !Number.isNaN(best)) continue;
-        best = own;
+        least[axis] = own;
         for (let t = 0; t < m; t++) extremes[axis * m + t] = values[row * m + t] as number;
       }
     }

@@ -1,67 +1,72 @@
 /**
  * What surrogates say of many points: the same as `predictPoint` of each, up to rounding. Covariances have as many rows as quadratics have
- * parameters, so of each only one half is read, and for four points at a time.
+ * parameters, so of each only one half is read, and for all points at once.
  */
+import { withLinalg } from './dense-memory.js';
 import { linkSlope } from './links.js';
-import { quadraticTerms, quadraticValue } from './quadratic.js';
+import { quadraticSize, quadraticTerms, quadraticValue } from './quadratic.js';
 import type { PredictedPoint, Surrogate } from './study.js';
 import { predict } from './surrogate.js';
 
-/** terms^T covariance terms of the four rows of `terms` (size values each), into four values from `at` on. */
-function fourVariances(covariance: Float64Array, terms: Float64Array, size: number, into: Float64Array, at: number): void {
-  let first = 0;
-  let second = 0;
-  let third = 0;
-  let fourth = 0;
-  for (let row = 0; row < size; row++) {
-    let k = row * size;
-    const half = 0.5 * (covariance[k + row] as number);
-    let a = half * (terms[row] as number);
-    let b = half * (terms[size + row] as number);
-    let c = half * (terms[2 * size + row] as number);
-    let d = half * (terms[3 * size + row] as number);
-    for (let column = 0; column < row; column++) {
-      const value = covariance[k++] as number;
-      a += value * (terms[column] as number);
-      b += value * (terms[size + column] as number);
-      c += value * (terms[2 * size + column] as number);
-      d += value * (terms[3 * size + column] as number);
-    }
-    first += a * (terms[row] as number);
-    second += b * (terms[size + row] as number);
-    third += c * (terms[2 * size + row] as number);
-    fourth += d * (terms[3 * size + row] as number);
-  }
-  into[at] = 2 * first;
-  into[at + 1] = 2 * second;
-  into[at + 2] = 2 * third;
-  into[at + 3] = 2 * fourth;
-}
+/** Columns of a covariance that are multiplied together, from the diagonal of the first on. */
+const BLOCK = 32;
 
-/** Standard errors of one task, by point. */
-function errorsOf({ link, parameters, covariance, ...bounds }: Surrogate, points: readonly (readonly number[])[]): Float64Array {
-  const size = parameters.length;
-  const errors = new Float64Array(points.length + 3);
-  if (covariance.length !== size * size) return errors;
-  const matrix = Float64Array.from(covariance);
-  const terms = new Float64Array(4 * size);
-  for (let from = 0; from < points.length; from += 4) {
-    const four = points.slice(from, from + 4);
-    for (const [k, coefficients] of four.entries()) quadraticTerms(coefficients, terms, k * size);
-    fourVariances(matrix, terms, size, errors, from);
-    for (const [k, coefficients] of four.entries())
-      errors[from + k] =
-        Math.sqrt(Math.max(errors[from + k] as number, 0)) * linkSlope(link, bounds, quadraticValue(parameters, coefficients));
-  }
-  return errors;
+/**
+ * terms' covariance terms of every point, for one covariance after another: twice terms' L terms, L the lower half with half of the
+ * diagonal.
+ */
+function variancesOf(covariances: readonly (readonly number[])[], points: readonly (readonly number[])[], size: number): Float64Array[] {
+  const count = points.length;
+  return withLinalg((linalg) => {
+    const { run } = linalg;
+    const step = run.stepBytes(size);
+    const width = step / 8;
+    const at = linalg.layOut('variances', { terms: count * step, half: size * step, sums: count * step });
+    const terms = linalg.doubles(at.terms, count * width);
+    for (const [row, coefficients] of points.entries()) quadraticTerms(coefficients, terms, row * width);
+    const half = linalg.doubles(at.half, size * width).fill(0);
+    const sums = linalg.doubles(at.sums, count * width);
+    return covariances.map((covariance) => {
+      for (let i = 0; i < size; i++) {
+        for (let j = 0; j < i; j++) half[i * width + j] = covariance[i * size + j] as number;
+        half[i * width + i] = (covariance[i * size + i] as number) / 2;
+      }
+      sums.fill(0);
+      for (let first = 0; first < size; first += BLOCK) {
+        const offset = first * 8;
+        const block = at.half + first * step + offset;
+        const columns = Math.min(BLOCK, size - first);
+        run.addProduct64(count, columns, size - first, 2, at.terms + offset, step, 0, block, step, 0, at.sums + offset, step, 0);
+      }
+      const variances = new Float64Array(count);
+      for (let row = 0; row < count; row++) {
+        let sum = 0;
+        for (let k = row * width; k < row * width + size; k++) sum += (sums[k] as number) * (terms[k] as number);
+        variances[row] = sum;
+      }
+      return variances;
+    });
+  });
 }
 
 /** @param points coefficients, as many as every surrogate has */
 export function predictPoints(surrogates: readonly Surrogate[], points: readonly (readonly number[])[]): PredictedPoint[] {
-  const errors = surrogates.map((surrogate) => errorsOf(surrogate, points));
+  const size = quadraticSize(points[0]?.length ?? 0);
+  const known = surrogates.filter(({ covariance }) => covariance.length === size * size);
+  const variances = variancesOf(
+    known.map(({ covariance }) => covariance),
+    points,
+    size,
+  );
+  const errors = new Map(known.map((surrogate, at) => [surrogate, variances[at] as Float64Array]));
+  const errorOf = (surrogate: Surrogate, coefficients: readonly number[], at: number): number => {
+    const { link, parameters, lower, upper } = surrogate;
+    const variance = errors.get(surrogate)?.[at] ?? 0;
+    return Math.sqrt(Math.max(variance, 0)) * linkSlope(link, { lower, upper }, quadraticValue(parameters, coefficients));
+  };
   return points.map((coefficients, at) => ({
     coefficients,
     predicted: surrogates.map((surrogate) => predict(surrogate, coefficients)),
-    predictedErrors: errors.map((ofTask) => ofTask[at] as number),
+    predictedErrors: surrogates.map((surrogate) => errorOf(surrogate, coefficients, at)),
   }));
 }

@@ -100,6 +100,8 @@ export interface WeightedProduct extends Scalarisation {
   readonly weights: Float64Array;
   readonly reference: Float64Array;
   readonly ranges: Float64Array;
+  /** What the weight of an objective is multiplied with when it has this value. */
+  readonly part: (value: number, objective: number) => number;
 }
 
 const NEAR = 0.02;
@@ -108,19 +110,21 @@ export function weightedProduct(count: number): WeightedProduct {
   const weights = new Float64Array(count);
   const reference = new Float64Array(count);
   const ranges = new Float64Array(count);
+  const part = (value: number, t: number): number => {
+    const better = ((reference[t] as number) - value) / (ranges[t] as number);
+    const missing = NEAR - better;
+    return missing < 0 ? -Math.log(better) : (missing / NEAR) * (1 + missing / (2 * NEAR)) - Math.log(NEAR);
+  };
   const value = (values: Float64Array, at: number): number => {
     let sum = 0;
-    for (let t = 0; t < count; t++) {
-      const better = ((reference[t] as number) - (values[at + t] as number)) / (ranges[t] as number);
-      const missing = NEAR - better;
-      sum -= (weights[t] as number) * (missing < 0 ? Math.log(better) : Math.log(NEAR) - (missing / NEAR) * (1 + missing / (2 * NEAR)));
-    }
+    for (let t = 0; t < count; t++) sum += (weights[t] as number) * part(values[at + t] as number, t);
     return sum;
   };
   return {
     weights,
     reference,
     ranges,
+    part,
     value,
     expand(values, slopes, curvatures, spread) {
       spread.fill(0);

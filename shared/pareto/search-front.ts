@@ -24,6 +24,9 @@ const MOST_POINTS_OF_TWO = 420;
 const MOST_POINTS = 200;
 const MOST_DIRECTIONS = 100;
 const GENERATIONS = 40;
+/** Of many tasks: what NSGA-III finds there is far from the front anyway, and more of it changes the front that serves by nothing. */
+const GENERATIONS_OF_MANY = 25;
+const MANY = 8;
 /** Places of the estimate of a hypervolume: its standard error is then below one percent. */
 const SAMPLES = 4096;
 
@@ -39,7 +42,8 @@ export function comparePoints(a: PredictedPoint, b: PredictedPoint): number {
 /** NSGA-III as the search runs it. */
 export function nsga3Front(problem: Problem, seed: number, mostPoints: number): PointSet {
   const directions = referenceDirections(problem.objectives, MOST_DIRECTIONS);
-  return nsga3(problem, { directions, generations: GENERATIONS, seed, mostPoints }).archive;
+  const generations = problem.objectives > MANY ? GENERATIONS_OF_MANY : GENERATIONS;
+  return nsga3(problem, { directions, generations, seed, mostPoints }).archive;
 }
 
 /** @param surrogates one a task, of quadratics in as many coefficients as there are dimensions */

@@ -2,6 +2,7 @@
  * The terms of a quadratic in coordinates where every number is about 1: coefficients shifted and stretched to [-1, 1] over the points, terms
  * shifted to (weighted) mean 0 and stretched to variance 1 (or less, where curvature is unlikely). A ridge treats all terms alike there, and the constant is what is left over.
  */
+import { timesRows } from './dense.js';
 import { quadraticSize, quadraticTerms } from './quadratic.js';
 
 export interface StandardTerms {
@@ -20,32 +21,54 @@ const SAME = 1e-12;
 /** Coefficients are about 1; what differs by less came through text. */
 const SAME_COORDINATE = 1e-9;
 
+/** A square matrix by rows that have few values other than 0: those of row r stand from starts[r] to starts[r + 1]. */
+interface SparseRows {
+  readonly starts: Int32Array;
+  readonly columns: Int32Array;
+  readonly values: Float64Array;
+}
+
 /**
- * Row k of the result: what parameter k of the quadratic in u contributes to the parameters of the quadratic in c, u_i = stretch_i c_i - shift_i.
+ * Row k of the result: what parameter k of the quadratic in standard terms contributes to the parameters of the quadratic in c. Terms are
+ * scale (term in u - mean), and u_i = stretch_i c_i - shift_i. The constant comes last in every row.
  */
-function substitution(stretch: Float64Array, shift: Float64Array): Float64Array {
+function substitution(stretch: Float64Array, shift: Float64Array, means: Float64Array, scales: Float64Array): SparseRows {
   const n = stretch.length;
   const size = quadraticSize(n);
   const linear = size - 1 - n;
-  const rows = new Float64Array(size * size);
-  let cross = n;
+  const starts = new Int32Array(size + 1);
+  const columns = new Int32Array(4 * size);
+  const values = new Float64Array(4 * size);
+  let at = 0;
+  let term = 0;
+  const add = (column: number, value: number): void => {
+    columns[at] = column;
+    values[at++] = value * (scales[term] as number);
+  };
+  const end = (constant: number): void => {
+    add(size - 1, constant - (means[term] as number));
+    starts[++term] = at;
+  };
   for (let i = 0; i < n; i++) {
     const [a, b] = [stretch[i] as number, shift[i] as number];
-    rows[i * size + i] = a * a;
-    rows[i * size + linear + i] = -2 * a * b;
-    rows[i * size + size - 1] = b * b;
-    rows[(linear + i) * size + linear + i] = a;
-    rows[(linear + i) * size + size - 1] = -b;
-    for (let j = i + 1; j < n; j++, cross++) {
-      const [c, d] = [stretch[j] as number, shift[j] as number];
-      rows[cross * size + cross] = a * c;
-      rows[cross * size + linear + i] = -a * d;
-      rows[cross * size + linear + j] = -b * c;
-      rows[cross * size + size - 1] = b * d;
-    }
+    add(i, a * a);
+    add(linear + i, -2 * a * b);
+    end(b * b);
   }
-  rows[size * size - 1] = 1;
-  return rows;
+  for (let i = 0; i < n; i++)
+    for (let j = i + 1; j < n; j++) {
+      const [a, b, c, d] = [stretch[i] as number, shift[i] as number, stretch[j] as number, shift[j] as number];
+      add(term, a * c);
+      add(linear + i, -a * d);
+      add(linear + j, -b * c);
+      end(b * d);
+    }
+  for (let i = 0; i < n; i++) {
+    add(linear + i, stretch[i] as number);
+    end(-(shift[i] as number));
+  }
+  end(1);
+  return { starts, columns, values };
 }
 
 /**
@@ -62,9 +85,12 @@ export function standardTerms(
   const stretch = new Float64Array(dimensions);
   const shift = new Float64Array(dimensions);
   for (let i = 0; i < dimensions; i++) {
-    const values = points.map((point) => point[i] as number);
-    const low = values.reduce((least, value) => Math.min(least, value), Infinity);
-    const high = values.reduce((most, value) => Math.max(most, value), -Infinity);
+    let low = Infinity;
+    let high = -Infinity;
+    for (const point of points) {
+      low = Math.min(low, point[i] as number);
+      high = Math.max(high, point[i] as number);
+    }
     const half = (high - low) / 2;
     if (half <= SAME_COORDINATE) continue;
     stretch[i] = 1 / half;
@@ -79,53 +105,42 @@ export function standardTerms(
 
   let total = 0;
   for (const weight of weights) total += weight;
-  const means = new Float64Array(size);
-  const scales = new Float64Array(size).fill(1);
-  for (let term = 0; term + 1 < size; term++) {
-    let sum = 0;
-    for (let row = 0; row < points.length; row++) sum += (weights[row] as number) * (rows[row * size + term] as number);
-    const mean = sum / total;
-    let spread = 0;
-    for (let row = 0; row < points.length; row++) {
-      const centred = (rows[row * size + term] as number) - mean;
-      rows[row * size + term] = centred;
-      spread += (weights[row] as number) * centred * centred;
+  const means = timesRows(rows, size, weights).map((sum) => sum / total);
+  means[size - 1] = 0;
+  const spreads = new Float64Array(size);
+  for (let row = 0, at = 0; row < points.length; row++)
+    for (let term = 0; term < size; term++, at++) {
+      const centred = (rows[at] as number) - (means[term] as number);
+      rows[at] = centred;
+      spreads[term] = (spreads[term] as number) + (weights[row] as number) * centred * centred;
     }
+  const scales = spreads.map((spread, term) => {
+    if (term === size - 1) return 1;
     const deviation = Math.sqrt(spread / total);
-    const scale = deviation > SAME ? (term < size - 1 - dimensions ? curvature : 1) / deviation : 0;
-    for (let row = 0; row < points.length; row++) rows[row * size + term] = (rows[row * size + term] as number) * scale;
-    means[term] = mean;
-    scales[term] = scale;
-  }
+    return deviation > SAME ? (term < size - 1 - dimensions ? curvature : 1) / deviation : 0;
+  });
+  for (let row = 0, at = 0; row < points.length; row++)
+    for (let term = 0; term < size; term++, at++) rows[at] = (rows[at] as number) * (scales[term] as number);
 
-  // Parameters of standard terms -> parameters of terms in u -> parameters of terms in c; transposed, row by row.
-  const change = substitution(stretch, shift);
-  for (let term = 0; term + 1 < size; term++) {
-    const row = term * size;
-    change[row + size - 1] = (change[row + size - 1] as number) - (means[term] as number);
-    for (let k = 0; k < size; k++) change[row + k] = (change[row + k] as number) * (scales[term] as number);
-  }
-  // A term changes at most four parameters.
-  const touched = Array.from({ length: size }, (_, term) =>
-    Array.from({ length: size }, (_value, k) => k).filter((k) => change[term * size + k] !== 0),
-  );
+  const { starts, columns, values } = substitution(stretch, shift, means, scales);
   const toParameters = (standard: Float64Array): Float64Array => {
     const parameters = new Float64Array(size);
-    for (let term = 0; term < size; term++) {
-      const value = standard[term] as number;
-      for (const k of touched[term] as readonly number[])
-        parameters[k] = (parameters[k] as number) + value * (change[term * size + k] as number);
-    }
+    for (let term = 0; term < size; term++)
+      for (let at = starts[term] as number; at < (starts[term + 1] as number); at++) {
+        const column = columns[at] as number;
+        parameters[column] = (parameters[column] as number) + (standard[term] as number) * (values[at] as number);
+      }
     return parameters;
   };
   const toCovariance = (standard: Float64Array): Float64Array => {
-    const half = new Float64Array(size * size);
-    for (let row = 0; row < size; row++) half.set(toParameters(standard.subarray(row * size, (row + 1) * size)), row * size);
     const covariance = new Float64Array(size * size);
-    const column = new Float64Array(size);
-    for (let k = 0; k < size; k++) {
-      for (let row = 0; row < size; row++) column[row] = half[row * size + k] as number;
-      covariance.set(toParameters(column), k * size);
+    for (let term = 0; term < size; term++) {
+      const half = toParameters(standard.subarray(term * size, (term + 1) * size));
+      for (let at = starts[term] as number; at < (starts[term + 1] as number); at++) {
+        const value = values[at] as number;
+        const row = (columns[at] as number) * size;
+        for (let k = 0; k < size; k++) covariance[row + k] = (covariance[row + k] as number) + value * (half[k] as number);
+      }
     }
     return covariance;
   };

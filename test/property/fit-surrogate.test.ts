@@ -1,11 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { factorise, factoriseShifted, invertFactorised, solveShifted, tridiagonalise, weightedGram } from '../../shared/pareto/dense.js';
-import { fitSurrogate, type MeasuredPoint } from '../../shared/pareto/fit-surrogate.js';
+import {
+  factorise,
+  inverseForms,
+  invertFactorised,
+  solveFactorised,
+  timesRows,
+  timesVector,
+  weightedGram,
+} from '../../shared/pareto/dense.js';
+import { fitSurrogate } from '../../shared/pareto/fit-surrogate.js';
 import { linkValue } from '../../shared/pareto/links.js';
+import type { MeasuredPoint } from '../../shared/pareto/observations.js';
 import { quadraticSize, quadraticTerms, quadraticValue } from '../../shared/pareto/quadratic.js';
 import type { LinkName, SurrogateSettings, Task } from '../../shared/pareto/study.js';
 import { predict } from '../../shared/pareto/surrogate.js';
+import { factoriseShifted, shiftedForms, solveShifted, tridiagonalise } from '../../shared/pareto/tridiagonal.js';
 import { normalFrom, seededRandom } from '../support/seeded-random.js';
 
 const AUTO: SurrogateSettings = { link: 'auto', ridge: 'auto', minR2: 0.2 };
@@ -144,7 +154,17 @@ describe('fitSurrogate', () => {
 });
 
 describe('dense systems', () => {
-  const matrices = fc.record({ seed: seeds, size: fc.integer({ min: 1, max: 12 }) });
+  // Beyond 48 there is more than one block of everything.
+  const matrices = fc.record({ seed: seeds, size: fc.oneof(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 45, max: 70 })) });
+
+  const drawRows = (seed: number, count: number, size: number): Float64Array => {
+    const random = seededRandom(seed);
+    return Float64Array.from({ length: count * size }, () => 2 * random() - 1);
+  };
+
+  /** row' matrix^-1 row, where the solution of a row is known. */
+  const formOf = (rows: Float64Array, at: number, solution: Float64Array): number =>
+    solution.reduce((sum, value, k) => sum + value * (rows[at * solution.length + k] as number), 0);
 
   const makeGram = (seed: number, size: number): Float64Array => {
     const random = seededRandom(seed);
@@ -186,6 +206,51 @@ describe('dense systems', () => {
           for (let k = 0; k < size; k++) sum += (matrix[i * size + k] as number) * (solution[k] as number);
           expect(Math.abs(sum - (i + 1))).toBeLessThan(1e-9 * size);
         }
+      }),
+    );
+  });
+
+  it('forms with an inverse are those of solved systems, for any number of rows', () => {
+    fc.assert(
+      fc.property(matrices, fc.integer({ min: 0, max: 9 }), fc.constantFrom(0.1, 3), ({ seed, size }, count, shift) => {
+        const matrix = makeGram(seed, size);
+        const form = tridiagonalise(matrix.slice(), size);
+        for (let i = 0; i < size; i++) matrix[i * size + i] = (matrix[i * size + i] as number) + shift;
+        expect(factorise(matrix, size)).toBe(true);
+        const rows = drawRows(seed + 1, count, size);
+        const expected = Array.from({ length: count }, (_, at) => {
+          const solution = rows.slice(at * size, (at + 1) * size);
+          solveFactorised(matrix, size, solution);
+          return formOf(rows, at, solution);
+        });
+        const turned = rows.slice();
+        form.rotate(turned);
+        const factor = factoriseShifted(form, shift, 0);
+        if (factor === undefined) throw new Error('a positive definite matrix has a factor');
+        for (const found of [inverseForms(matrix, size, rows), shiftedForms(factor, turned)]) {
+          expect(found).toHaveLength(count);
+          for (const [at, value] of expected.entries()) expect(found[at]).toBeCloseTo(value, 8);
+        }
+      }),
+    );
+  });
+
+  it('products with rows are sums of their parts', () => {
+    fc.assert(
+      fc.property(seeds, fc.integer({ min: 0, max: 9 }), fc.integer({ min: 1, max: 6 }), (seed, count, size) => {
+        const rows = drawRows(seed, count, size);
+        const vector = drawRows(seed + 1, 1, size);
+        const weights = drawRows(seed + 2, 1, count);
+        const expected = Array.from({ length: count }, (_, at) => formOf(rows, at, vector));
+        const found = timesVector(rows, size, vector);
+        expect(found).toHaveLength(count);
+        for (const [at, value] of expected.entries()) expect(found[at]).toBeCloseTo(value, 12);
+        const sums = timesRows(rows, size, weights);
+        for (let k = 0; k < size; k++)
+          expect(sums[k]).toBeCloseTo(
+            weights.reduce((sum, weight, at) => sum + weight * (rows[at * size + k] as number), 0),
+            12,
+          );
       }),
     );
   });

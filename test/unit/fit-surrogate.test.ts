@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { fitSurrogate, type MeasuredPoint } from '../../shared/pareto/fit-surrogate.js';
+import { fitSurrogate } from '../../shared/pareto/fit-surrogate.js';
 import { fitSurrogates } from '../../shared/pareto/fit-surrogates.js';
 import { linkValue } from '../../shared/pareto/links.js';
+import type { MeasuredPoint } from '../../shared/pareto/observations.js';
 import { quadraticSize, quadraticValue } from '../../shared/pareto/quadratic.js';
 import type { Measured, MeasuredCandidate, StudySpec, SurrogateSettings, Task } from '../../shared/pareto/study.js';
 import { predict, predictionError } from '../../shared/pareto/surrogate.js';
@@ -165,6 +166,17 @@ describe('fitSurrogate', () => {
     const nothing = fitSurrogate(accuracy, AUTO, 2, []);
     expect(nothing.quality).toMatchObject({ usable: false, measurements: 0 });
     expect(predict(nothing, [0.3, 0.3])).toBe(0.5);
+  });
+
+  it('counts 0 and -0 as one point, and points of equal sums as two', () => {
+    const twice = [...SIX, [-0, 1], [1, -0], [0.5, 0]];
+    const { measurements } = fitSurrogate(
+      free,
+      AUTO,
+      2,
+      measure(twice, ([a = 0, b = 0]) => a + b * b),
+    ).quality;
+    expect(measurements).toBe(6);
   });
 
   it('takes a metric that never changes for what it is', () => {

@@ -33,8 +33,8 @@ export function factorCholesky(a: usize, step: usize, n: i32): i32 {
   return 0;
 }
 
-/** b (n rows of m) becomes the x of L L^T x = b. */
-export function solveCholesky(a: usize, step: usize, n: i32, b: usize, bStep: usize, m: i32): void {
+/** b (n rows of m) becomes the x of L x = b. */
+export function forwardCholesky(a: usize, step: usize, n: i32, b: usize, bStep: usize, m: i32): void {
   for (let first = 0; first < n; first += SIZE) {
     const last = min(n, first + SIZE);
     for (let i = first; i < last; i++) {
@@ -46,6 +46,11 @@ export function solveCholesky(a: usize, step: usize, n: i32, b: usize, bStep: us
     const below = at(a + <usize>last * step, first);
     addProduct64(n - last, m, last - first, -1, below, step, false, b + <usize>first * bStep, bStep, false, b + <usize>last * bStep, bStep, false);
   }
+}
+
+/** b (n rows of m) becomes the x of L L^T x = b. */
+export function solveCholesky(a: usize, step: usize, n: i32, b: usize, bStep: usize, m: i32): void {
+  forwardCholesky(a, step, n, b, bStep, m);
   for (let first = (n - 1) / SIZE * SIZE; first >= 0; first -= SIZE) {
     const last = min(n, first + SIZE);
     for (let i = last - 1; i >= first; i--) {

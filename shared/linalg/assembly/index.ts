@@ -18,5 +18,5 @@ export { divideBytes, stepBytes } from './divide-memory';
 export { solveBidiagonal } from './divide';
 export { divideCouplings, multiplyRatios } from './inner';
 export { addTerms, setGaps } from './secular';
-export { factorCholesky, solveCholesky } from './cholesky';
+export { factorCholesky, forwardCholesky, solveCholesky } from './cholesky';
 export { giveOut, takeIn } from './transfer';

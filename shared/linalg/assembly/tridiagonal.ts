@@ -119,10 +119,14 @@ export function tridiagonalise(a: usize, step: usize, n: i32, diagonal: usize, o
   }
 }
 
-/** Every row z becomes Q z. `scratch`: applyBytes(rows). */
-export function applyTridiagonal(z: usize, zStep: usize, rows: i32, a: usize, step: usize, n: i32, taus: usize, scratch: usize): void {
-  for (let first = 0; first < n; first += BLOCK) {
+/** Every row z becomes Q z, or Q^T z (`transposed`). `scratch`: applyBytes(rows). */
+export function applyTridiagonal(
+  z: usize, zStep: usize, rows: i32, a: usize, step: usize, n: i32, taus: usize, transposed: bool, scratch: usize,
+): void {
+  const blocks = (n + BLOCK - 1) / BLOCK;
+  for (let i = 0; i < blocks; i++) {
+    const first = (transposed ? blocks - 1 - i : i) * BLOCK;
     const live = min(BLOCK, n - first);
-    applyBlock(z, zStep, rows, a + <usize>first * step, step, live, first + live, at(taus, first), true, scratch);
+    applyBlock(z, zStep, rows, a + <usize>first * step, step, live, first + live, at(taus, first), !transposed, scratch);
   }
 }

@@ -3,7 +3,8 @@
  * with the number of contributions and not with its square. A nested merge is linear, so every candidate is one vector of coefficients
  * over all contributions. A stage measures only the tasks of its two sides; pairs of one level share a batch.
  */
-import { fitSurrogate, type MeasuredPoint } from '../fit-surrogate.js';
+import { fitSurrogate } from '../fit-surrogate.js';
+import type { MeasuredPoint } from '../observations.js';
 import type { Proposal, StudySpec } from '../study.js';
 import { predict } from '../surrogate.js';
 import { budgetOf, NESTED_POINTS, totalOf } from './budget.js';
