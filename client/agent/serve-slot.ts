@@ -96,12 +96,14 @@ async function takeLeases(serving: Serving, { round, tasks, waitSeconds }: Askin
   const { connection, offer, patience } = serving;
   const { agent } = offer;
   const { signal } = patience;
+  const ask = () => connection.evaluations.lease({ agent, round, tasks: [...tasks], most: tasks.length, waitSeconds }, { signal });
   try {
-    const { leases } = await connection.evaluations.lease({ agent, round, tasks: [...tasks], most: tasks.length, waitSeconds }, { signal });
-    return leases;
+    return (await ask()).leases;
   } catch (error) {
-    if (error instanceof TributaryError && error.code === 'STUDY_NOT_FOUND' && (await mayGetStudy(connection, round, signal))) return [];
-    throw error;
+    if (!(error instanceof TributaryError && error.code === 'STUDY_NOT_FOUND')) throw error;
+    if (await mayGetStudy(connection, round, signal)) return [];
+    // It may have been published between the two questions.
+    return (await ask()).leases;
   }
 }
 
@@ -114,11 +116,10 @@ async function mayGetStudy(connection: Connection, round: string, signal: AbortS
 async function nothingLeft({ connection, offer, patience }: Serving): Promise<boolean> {
   const { agent, rounds = [] } = offer;
   const { signal } = patience;
+  // In this order: a round that is published between the two questions has a study when the second is asked.
+  for (const round of rounds) if (await mayGetStudy(connection, round, signal)) return false;
   const { studies } = await connection.evaluations.listStudies({ agent }, { signal });
-  if (studies.some((study) => isOurs(offer, study) && study.state === StudyState.EVALUATING)) return false;
-  for (const round of rounds)
-    if (!studies.some((study) => study.round === round) && (await mayGetStudy(connection, round, signal))) return false;
-  return true;
+  return !studies.some((study) => isOurs(offer, study) && study.state === StudyState.EVALUATING);
 }
 
 /** Leases in groups of one candidate each, in the order in which they were given. */

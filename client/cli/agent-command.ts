@@ -61,6 +61,13 @@ export async function runAgentCommand(command: Command, signal: AbortSignal, fla
   if (path === undefined)
     throw new TributaryError('USAGE', { what: 'An agent needs to know what it can measure', expected: '--config agent.yaml' });
   const config = loadAgentConfig(path);
+  const once = flags.once || config.once;
+  if (flags.giveUpAfter !== undefined && !once)
+    throw new TributaryError('USAGE', {
+      what: 'An agent that runs until it is stopped never gives up',
+      where: '--give-up-after',
+      expected: '--once beside it',
+    });
   const context = contextOf(command, signal, config.agent, config.connection);
   const { io, settings, patience, threads } = context;
   const agent = settings.contributor ?? defaultContributor();
@@ -81,7 +88,7 @@ export async function runAgentCommand(command: Command, signal: AbortSignal, fla
           work,
           parallel: config.parallel,
           cacheLimits: config.cacheLimits,
-          once: flags.once || config.once,
+          once,
           giveUpAfterMs: flags.giveUpAfter === undefined ? config.giveUpAfterMs : flags.giveUpAfter * 1000,
           threads,
           findEngine: context.findEngine,

@@ -9,6 +9,7 @@ import { type FoundJson, findLastJson } from './find-json.js';
 import { listOutputs, newestOutput } from './output-files.js';
 import { fillShell, fillWord, type PlaceholderValues, variableOf } from './placeholders.js';
 import { readMetrics } from './read-metrics.js';
+import { requireProgram } from './require-program.js';
 import { type ProgramResult, runProgram } from './run-program.js';
 import { answers, type CommandOutput, type Sharing } from './sharing.js';
 
@@ -20,9 +21,18 @@ interface Surroundings {
 /** What a shell answers for a command it does not find, and for one it may not run. */
 const SHELL_UNAVAILABLE = [126, 127];
 
-/** @param sharing with tasks that run the same program; undefined: this one runs it for itself */
-export function openCommandEvaluator(task: string, config: CommandConfig, surroundings: Surroundings, sharing?: Sharing): Evaluator {
+/**
+ * @param sharing with tasks that run the same program; undefined: this one runs it for itself
+ * @throws EVALUATOR_UNAVAILABLE
+ */
+export async function openCommandEvaluator(
+  task: string,
+  config: CommandConfig,
+  surroundings: Surroundings,
+  sharing?: Sharing,
+): Promise<Evaluator> {
   const at = { folder: resolve(surroundings.folder, config.cwd ?? '.'), environment: surroundings.environment };
+  await requireProgram(task, config, at.folder, { ...at.environment, ...config.env });
   return {
     name: `command of task ${task}`,
     evaluate: async (job) => {

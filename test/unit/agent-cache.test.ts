@@ -67,7 +67,7 @@ describe('the folder', () => {
 
   test('loses what was broken off, unless an open study goes on with it; strangers stay', async () => {
     const { put, pruner, names } = cache({}, { needed: [digest('b'), digest('c')] });
-    for (const name of [digest('c'), 'notes', `.${digest('a')}.removed`]) put(name);
+    for (const name of [digest('c'), 'notes', `.${digest('d')}.removed`]) put(name);
     for (const letter of ['a', 'b', 'c']) put(`.${digest(letter)}.tributary-partial`);
     const { models, sizeBytes, removed } = await pruner.prune();
     expect(names()).toEqual([`.${digest('b')}.tributary-partial`, digest('c'), 'notes']);
