@@ -185,9 +185,12 @@ describe('an agent', () => {
     const models = new Map(other.models);
     const bob = other.models.get('rounds/autumn/bob')?.folder ?? '';
     writeFileSync(join(bob, 'tokenizer.json'), '{"another": 1}');
-    const third = await other.start(await other.serve({ models }), { cacheLimits: { ...NO_LIMIT, sizeBytes: 1 } });
+    // As much as is there: nothing has to go before something comes.
+    const sizeBytes = agent.cache[0]?.sizeBytes ?? 0;
+    const third = await other.start(await other.serve({ models }), { cacheLimits: { ...NO_LIMIT, sizeBytes } });
     await third.done;
     expect(third.fetched).toEqual(['rounds/autumn/bob']);
+    expect(third.cache[0]).toEqual({ models: 4, sizeBytes, removed: [] });
     expect(third.cache.flatMap(({ removed }) => removed.map(({ name, why }) => `${name} ${why}`))).toEqual(['rounds/spring/bob size']);
   });
 
