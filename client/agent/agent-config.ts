@@ -5,6 +5,11 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import { type EvaluatorConfig, evaluatorSchema } from '../evaluate/open-evaluator.js';
+import type { CacheLimits } from './prune-cache.js';
+
+/** A year, far below what milliseconds can count. */
+const MAX_WAIT_SECONDS = 365 * 24 * 3600;
+const DAY_MS = 24 * 3600 * 1000;
 
 const schema = z.strictObject({
   /** As in the client's own config file; flags and TRIBUTARY_* variables win. */
@@ -24,8 +29,14 @@ const schema = z.strictObject({
   parallel: z.int().min(1).max(64).default(1),
   /** Logs of evaluations: the newest so many stay. */
   keep_logs: z.int().min(0).default(200),
+  /** Bases and contributions stay fetched for so many days after their last use, and as long as an open study needs them. */
+  cache_days: z.number().min(0).default(30),
+  /** So many GB (10^9 bytes) of them at most, the least recently used go first; what open studies need stays. Default: no limit. */
+  cache_gb: z.number().positive().optional(),
   /** End when no round wants anything any more. */
   once: z.boolean().default(false),
+  /** With once: end when the coordinator has not answered for so long. */
+  give_up_after_seconds: z.number().min(0).max(MAX_WAIT_SECONDS).default(600),
   tasks: z.record(z.string().min(1), evaluatorSchema).refine((tasks) => Object.keys(tasks).length > 0, 'no task is named'),
 });
 
@@ -38,7 +49,9 @@ export interface AgentConfig {
   readonly work: string | undefined;
   readonly parallel: number;
   readonly keepLogs: number;
+  readonly cacheLimits: CacheLimits;
   readonly once: boolean;
+  readonly giveUpAfterMs: number;
   readonly tasks: ReadonlyMap<string, EvaluatorConfig>;
   /** Where relative paths of evaluators start from. */
   readonly folder: string;
@@ -82,6 +95,7 @@ export function loadAgentConfig(path: string): AgentConfig {
     });
   }
   const { server, token, tls, agent, rounds, work, parallel, keep_logs: keepLogs, once, tasks } = result.data;
+  const { cache_days: days, cache_gb: gigabytes = Infinity, give_up_after_seconds: giveUpAfterSeconds } = result.data;
   const folder = dirname(resolve(path));
   return {
     connection: { server, token, tls },
@@ -90,7 +104,9 @@ export function loadAgentConfig(path: string): AgentConfig {
     work: work === undefined ? undefined : resolve(folder, work),
     parallel,
     keepLogs,
+    cacheLimits: { sizeBytes: gigabytes * 1e9, unusedMs: days * DAY_MS },
     once,
+    giveUpAfterMs: giveUpAfterSeconds * 1000,
     tasks: new Map(Object.entries(tasks)),
     folder,
   };

@@ -3,6 +3,7 @@
  * coordinator no longer counts. A coordinator that cannot be reached is no reason to stop: its leases are rows and outlive a restart.
  */
 import { TributaryError } from '../../shared/errors/tributary-error.js';
+import type { EvaluationLease } from '../../shared/generated/tributary/v1/evaluations.js';
 import type { Connection } from '../api/connection.js';
 
 export interface HeldLease {
@@ -14,7 +15,7 @@ export interface HeldLease {
 
 export interface LeaseKeeper {
   /** @param leaseSeconds after which the coordinator takes it for given up */
-  hold(leaseId: string, leaseSeconds: number): HeldLease;
+  hold(lease: EvaluationLease, leaseSeconds: number): HeldLease;
   close(): Promise<void>;
 }
 
@@ -26,11 +27,11 @@ export interface LeaseKeeperOptions {
   readonly connection: Pick<Connection, 'evaluations'>;
   readonly agent: string;
   readonly signal: AbortSignal;
-  readonly onLost: (leaseId: string) => void;
+  readonly onLost: (lease: EvaluationLease) => void;
 }
 
 export function createLeaseKeeper({ connection, agent, signal, onLost }: LeaseKeeperOptions): LeaseKeeper {
-  const held = new Map<string, { readonly abort: AbortController; readonly everyMs: number }>();
+  const held = new Map<string, { readonly lease: EvaluationLease; readonly abort: AbortController; readonly everyMs: number }>();
   const closing = new AbortController();
   const stop = AbortSignal.any([signal, closing.signal]);
   let timer: NodeJS.Timeout | undefined;
@@ -45,11 +46,11 @@ export function createLeaseKeeper({ connection, agent, signal, onLost }: LeaseKe
     const answer = await connection.evaluations.heartbeat({ agent, leaseIds }, { signal: AbortSignal.any([stop, timeout]) });
     const kept = new Set(answer.leaseIds);
     for (const leaseId of leaseIds) {
-      const lease = held.get(leaseId);
-      if (kept.has(leaseId) || lease === undefined) continue;
+      const lost = held.get(leaseId);
+      if (kept.has(leaseId) || lost === undefined) continue;
       held.delete(leaseId);
-      onLost(leaseId);
-      lease.abort.abort(new TributaryError('LEASE_LOST', { what: 'the lease expired, and the work was handed to another agent' }));
+      onLost(lost.lease);
+      lost.abort.abort(new TributaryError('LEASE_LOST', { what: 'the lease expired, and the work was handed to another agent' }));
     }
   }
 
@@ -70,10 +71,11 @@ export function createLeaseKeeper({ connection, agent, signal, onLost }: LeaseKe
   }
 
   return {
-    hold(leaseId, leaseSeconds) {
+    hold(lease, leaseSeconds) {
+      const { leaseId } = lease;
       const abort = new AbortController();
       const everyMs = Math.max(LEAST_MS, Math.floor((leaseSeconds * 1000) / RENEWALS));
-      held.set(leaseId, { abort, everyMs });
+      held.set(leaseId, { lease, abort, everyMs });
       // A beat that is under way plans the next one.
       if (beating === undefined && everyMs < plannedMs) plan();
       return { lost: abort.signal, release: () => void held.delete(leaseId) };

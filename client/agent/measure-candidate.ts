@@ -5,8 +5,9 @@ import type { EvaluationJob, EvaluationOutcome, Evaluator } from '../evaluate/ev
 import { gradientSource } from './gradient-source.js';
 import type { HeldLease, LeaseKeeper } from './lease-keeper.js';
 import type { OpenedStudy } from './open-study.js';
-import { failedOutcome, measuredOutcome, type Reported, type Reporting, report } from './report.js';
+import { type Reported, type Reporting, reportFailure, reportMeasured } from './report.js';
 import type { Slot } from './slot.js';
+import { candidateDigest } from './study-identity.js';
 import type { WorkFolder } from './work-folder.js';
 
 /** A pair is over: measured (unless `reported` says that it was refused), or without a value. */
@@ -42,12 +43,13 @@ function allLost(pairs: readonly HeldPair[]): AbortSignal {
 async function fail(measuring: Measuring, lease: EvaluationLease, thrown: unknown): Promise<void> {
   const error = toTributaryError(thrown);
   measuring.onResult(lease, { kind: 'failed', error });
-  await report(measuring.reporting, lease, failedOutcome(error));
+  await reportFailure(measuring.reporting, lease, error);
 }
 
 async function measurePair(
   measuring: Measuring,
   { lease, held }: HeldPair,
+  study: string,
   job: Pick<EvaluationJob, 'folder' | 'gradient'>,
 ): Promise<void> {
   const { evaluators, work, stop, reporting, onResult } = measuring;
@@ -60,7 +62,8 @@ async function measurePair(
   try {
     if (evaluator === undefined) throw new TributaryError('EVALUATOR_UNAVAILABLE', { what: `this agent does not measure ${task}` });
     const logFile = await work.openLog(round, candidate, task);
-    outcome = await evaluator.evaluate({ round, candidate, task, metric, coefficients, logFile, signal, ...job });
+    const digest = candidateDigest(study, lease);
+    outcome = await evaluator.evaluate({ round, candidate, task, metric, coefficients, digest, logFile, signal, ...job });
   } catch (error) {
     if (signal.aborted) return;
     held.release();
@@ -70,13 +73,15 @@ async function measurePair(
   // The pair is over with its report: a lease that is still renewed then would look like one that was lost.
   held.release();
   const seconds = (performance.now() - startedMs) / 1000;
-  const reported = await report(reporting, lease, measuredOutcome(outcome));
+  const reported = await reportMeasured(reporting, lease, outcome, study);
   onResult(lease, { kind: 'measured', outcome, seconds, reported });
 }
 
 /** A study whose leases can be held, although opening it may still take long: contributions are fetched meanwhile. */
 export interface OpeningStudy {
   readonly leaseSeconds: number;
+  /** studyIdentity. */
+  readonly identity: string;
   readonly opened: Promise<OpenedStudy>;
 }
 
@@ -93,7 +98,7 @@ export async function measureCandidate(
   const [first] = leases;
   if (first === undefined) return;
   const { stop, keeper } = measuring;
-  const pairs = leases.map((lease) => ({ lease, held: keeper.hold(lease.leaseId, opening.leaseSeconds) }));
+  const pairs = leases.map((lease) => ({ lease, held: keeper.hold(lease, opening.leaseSeconds) }));
   const signal = AbortSignal.any([stop, allLost(pairs)]);
   try {
     const study = await opening.opened;
@@ -107,7 +112,7 @@ export async function measureCandidate(
     const gradient = leases.some(({ wantsGradient }) => wantsGradient) ? gradientSource(study, first.coefficients) : undefined;
     for (const pair of pairs) {
       const wanted = pair.lease.wantsGradient ? gradient : undefined;
-      await measurePair(measuring, pair, { folder: slot.folder, gradient: wanted });
+      await measurePair(measuring, pair, opening.identity, { folder: slot.folder, gradient: wanted });
     }
   } finally {
     for (const { held } of pairs) held.release();

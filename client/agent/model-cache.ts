@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TributaryError } from '../../shared/errors/tributary-error.js';
+import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { openAdapter } from '../../shared/formats/adapter.js';
 import { openCheckpoint } from '../../shared/formats/checkpoint.js';
 import type { Sidecar } from '../../shared/formats/sidecars.js';
@@ -41,6 +41,10 @@ export interface ModelCacheOptions {
   /** Before anything is fetched. */
   readonly onFetch: (name: string, totalBytes: number) => void;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
+  /** Which model is used from now on; before its folder is looked for. */
+  readonly onUse: (manifestDigest: string) => void;
+  /** Removes what is not needed, if there is a limit; Infinity: all of it. @returns whether something went */
+  readonly makeRoom: (bytesToCome: number) => Promise<boolean>;
 }
 
 export interface WantedModel {
@@ -94,7 +98,7 @@ async function openVerified(
 
 /** Fetches the model unless it is there. @throws MODEL_NOT_FOUND, DIGEST_MISMATCH, DISK_FULL, COORDINATOR_UNAVAILABLE and what opening throws */
 export async function fetchModel(options: ModelCacheOptions, wanted: WantedModel): Promise<CachedModel> {
-  const { connection, patience, pool, onFetch, onProgress } = options;
+  const { connection, patience, pool, onFetch, onProgress, onUse, makeRoom } = options;
   const { signal } = patience;
   const model = await persevere(patience, () => connection.models.getModel({ name: wanted.reference }, { signal }));
   if (wanted.manifestDigest !== undefined && wanted.manifestDigest !== model.manifestDigest)
@@ -105,10 +109,19 @@ export async function fetchModel(options: ModelCacheOptions, wanted: WantedModel
       got: model.manifestDigest,
     });
   const folder = join(options.folder, model.manifestDigest);
+  onUse(model.manifestDigest);
+  const download = () => pull(connection, { name: wanted.reference, outDir: folder, threads: pool.threads, patience, onProgress });
   const fetch = async (): Promise<CachedModel | TributaryError> => {
+    await makeRoom(Number(model.totalBytes));
     onFetch(wanted.reference, Number(model.totalBytes));
     await mkdir(options.folder, { recursive: true });
-    await pull(connection, { name: wanted.reference, outDir: folder, threads: pool.threads, patience, onProgress });
+    try {
+      await download();
+    } catch (error) {
+      // What nobody needs must not keep out what is needed.
+      if (toTributaryError(error).code !== 'DISK_FULL' || !(await makeRoom(Infinity))) throw error;
+      await download();
+    }
     return openVerified(folder, wanted, model, options);
   };
   let opened = existsSync(folder) ? await openVerified(folder, wanted, model, options) : await fetch();

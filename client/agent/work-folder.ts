@@ -2,9 +2,10 @@
  * The folder an agent works in. What always holds: one agent at a time; `models` holds nothing but whole, named by the digest of their manifest;
  * `slots`, where candidates are rewritten in place, is thrown away at every start, so that nothing half-made can be taken for a candidate.
  *
- * Layout: `lock`, `models/<manifest digest>`, `slots/<number>`, `logs/ROUND/CANDIDATE-TASK.log`.
+ * Layout: `lock`, `models/<manifest digest>`, `slots/<number>`, `logs/ROUND/CANDIDATE-TASK.log`,
+ * `unreported/*.json`.
  */
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TributaryError, toTributaryError } from '../../shared/errors/tributary-error.js';
 import { giveLockBack, takeLock } from '../../shared/util/lock-file.js';
@@ -12,11 +13,13 @@ import { giveLockBack, takeLock } from '../../shared/util/lock-file.js';
 export interface WorkFolder {
   readonly path: string;
   readonly models: string;
+  /** Measurements that were not acknowledged. */
+  readonly unreported: string;
   /** Does not exist at first. */
   slot(number: number): string;
   /** Where an evaluation logs to; older logs than the newest `keepLogs` go. */
   openLog(round: string, candidate: number, task: string): Promise<string>;
-  /** Keeps models and logs. */
+  /** Keeps models, logs and measurements. */
   close(): Promise<void>;
 }
 
@@ -28,6 +31,7 @@ export async function openWorkFolder(path: string, keepLogs: number): Promise<Wo
   const lock = join(path, 'lock');
   const slots = join(path, 'slots');
   const logs = join(path, 'logs');
+  const unreported = join(path, 'unreported');
   let holder: string | undefined;
   try {
     await mkdir(path, { recursive: true });
@@ -55,6 +59,7 @@ export async function openWorkFolder(path: string, keepLogs: number): Promise<Wo
   return {
     path,
     models: join(path, 'models'),
+    unreported,
     slot: (number) => join(slots, `${number}`),
     async openLog(round, candidate, task) {
       const log = join(logs, round, `${candidate}-${fileName(task)}.log`);
@@ -68,6 +73,8 @@ export async function openWorkFolder(path: string, keepLogs: number): Promise<Wo
     async close() {
       await forget();
       await rm(slots, { recursive: true, force: true });
+      // Only when nothing is left in it.
+      await rmdir(unreported).catch(() => undefined);
       await giveLockBack(lock);
     },
   };

@@ -153,9 +153,16 @@ function buildProgram(): Command {
     .command('agent')
     .description('measure candidates of rounds with a map block, beside data that never leaves')
     .option('--once', 'end when no round wants anything any more (default: at SIGTERM or Ctrl-C)', false)
+    .option(
+      '--give-up-after <seconds>',
+      'with --once: end when the coordinator has not answered for so long (default 600); what was measured stays in the work folder',
+      count('--give-up-after'),
+    )
     .addHelpText(
       'after',
-      '\n--config names agent.yaml: server, token, agent, rounds, work, parallel, keep_logs, and how each task is evaluated.',
+      `
+--config names agent.yaml: server, token, agent, rounds, work, parallel, keep_logs, cache_days, cache_gb, once, give_up_after_seconds, and tasks: how each
+is evaluated. Models that were fetched stay for cache_days (30) after their last use, up to cache_gb (no limit); what an open study needs always stays.`,
     )
     .action(async (flags: AgentFlags, command: Command) =>
       (await import('./agent-command.js')).runAgentCommand(command, interrupt.signal, flags),

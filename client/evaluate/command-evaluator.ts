@@ -9,7 +9,9 @@ import { type FoundJson, findLastJson } from './find-json.js';
 import { listOutputs, newestOutput } from './output-files.js';
 import { fillShell, fillWord, type PlaceholderValues, variableOf } from './placeholders.js';
 import { readMetrics } from './read-metrics.js';
+import { requireProgram } from './require-program.js';
 import { type ProgramResult, runProgram } from './run-program.js';
+import { answers, type CommandOutput, type Sharing } from './sharing.js';
 
 interface Surroundings {
   readonly folder: string;
@@ -19,35 +21,60 @@ interface Surroundings {
 /** What a shell answers for a command it does not find, and for one it may not run. */
 const SHELL_UNAVAILABLE = [126, 127];
 
-export function openCommandEvaluator(task: string, config: CommandConfig, surroundings: Surroundings): Evaluator {
-  const folder = resolve(surroundings.folder, config.cwd ?? '.');
+/**
+ * @param sharing with tasks that run the same program; undefined: this one runs it for itself
+ * @throws EVALUATOR_UNAVAILABLE
+ */
+export async function openCommandEvaluator(
+  task: string,
+  config: CommandConfig,
+  surroundings: Surroundings,
+  sharing?: Sharing,
+): Promise<Evaluator> {
+  const at = { folder: resolve(surroundings.folder, config.cwd ?? '.'), environment: surroundings.environment };
+  await requireProgram(task, config, at.folder, { ...at.environment, ...config.env });
   return {
     name: `command of task ${task}`,
     evaluate: async (job) => {
-      const scratch = await mkdtemp(join(tmpdir(), 'tributary-evaluation-'));
-      try {
-        return await evaluateOnce(config, { folder, environment: surroundings.environment }, job, join(scratch, 'output'));
-      } finally {
-        await rm(scratch, { recursive: true, force: true });
-      }
+      if (sharing === undefined) return outcomeOf(await run(config, at, job, undefined), config, job);
+      const { output, ranFor } = await sharing.runs.take({
+        candidate: JSON.stringify([job.round, job.candidate, job.digest]),
+        task: job.task,
+        signal: job.signal,
+        run: () => run(config, at, job, sharing),
+        accepts: (other) => answers(other, job, config, sharing),
+      });
+      if (ranFor === job.task) return outcomeOf(output, config, job);
+      await appendFile(job.logFile, `${titleOf(job)}\ntaken from the run for task ${ranFor}: ${output.logFile}\n`);
+      return { ...outcomeOf(output, config, job), ranFor };
     },
     close: async () => undefined,
   };
 }
 
-/** @param scratch `{output}`: a path at which nothing is; a folder when the command names something below it */
-async function evaluateOnce(
+const titleOf = ({ round, candidate, task }: EvaluationJob): string => `round ${round}, candidate ${candidate}, task ${task}`;
+
+async function run(config: CommandConfig, at: Surroundings, job: EvaluationJob, sharing: Sharing | undefined): Promise<CommandOutput> {
+  const scratch = await mkdtemp(join(tmpdir(), 'tributary-evaluation-'));
+  try {
+    return await runOnce(config, at, job, placeholderValues(job, join(scratch, 'output'), sharing));
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function runOnce(
   config: CommandConfig,
   { folder, environment }: Surroundings,
   job: EvaluationJob,
-  scratch: string,
-): Promise<EvaluationOutcome> {
-  const values = placeholderValues(job, scratch);
+  values: PlaceholderValues,
+): Promise<CommandOutput> {
+  const scratch = values.get('output') as string;
   const pattern = config.output === undefined ? scratch : fillWord(config.output, values);
   if ([config.command, config.output ?? ''].flat().some((word) => word.includes('{output}/'))) await mkdir(scratch);
   const command =
     typeof config.command === 'string' ? fillShell(config.command, values) : config.command.map((word) => fillWord(word, values));
-  await appendFile(job.logFile, `round ${job.round}, candidate ${job.candidate}, task ${job.task}\n$ ${shown(config.command, values)}\n`);
+  await appendFile(job.logFile, `${titleOf(job)}\n$ ${shown(config.command, values)}\n`);
   const before = await listOutputs(pattern, folder);
   const variables = Object.fromEntries([...values].map(([name, value]) => [variableOf(name), value]));
   const result = await runProgram({
@@ -65,7 +92,11 @@ async function evaluateOnce(
   const found = findLastJson(left === undefined ? result.stdout : await readFile(left, 'utf8'));
   const where = left ?? job.logFile;
   if (found.document === undefined) noDocument(found, result, job, where);
-  const outcome = readMetrics(found.document, { task: job.task, metric: job.metric, lmTask: config.lm_task, where });
+  return { document: found.document, where, logFile: job.logFile };
+}
+
+function outcomeOf({ document, where }: CommandOutput, config: CommandConfig, job: EvaluationJob): EvaluationOutcome {
+  const outcome = readMetrics(document, { task: job.task, metric: job.metric, lmTask: config.lm_task, where });
   const { gradient } = outcome;
   if (gradient !== undefined && gradient.length !== job.coefficients.length) {
     const expected = `${job.coefficients.length}, one for each coefficient`;
@@ -74,10 +105,16 @@ async function evaluateOnce(
   return outcome;
 }
 
-function placeholderValues(job: EvaluationJob, scratch: string): PlaceholderValues {
+/**
+ * @param scratch `{output}`: a path at which nothing is; a folder when the command names something below it
+ * @param sharing a program whose output is for several tasks is told all of them: one that measures what TRIBUTARY_TASK says must not pass its
+ * numbers for another task's
+ */
+function placeholderValues(job: EvaluationJob, scratch: string, sharing: Sharing | undefined): PlaceholderValues {
+  const several = sharing?.byMetric.includes(job.task) === true;
   return new Map([
     ['model', job.folder],
-    ['task', job.task],
+    ['task', several ? sharing.byMetric.join(',') : job.task],
     ['metric', job.metric],
     ['round', job.round],
     ['candidate', `${job.candidate}`],

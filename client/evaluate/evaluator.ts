@@ -7,6 +7,8 @@ export interface EvaluationJob {
   readonly metric: string;
   /** In the order of the study's dimensions. */
   readonly coefficients: readonly number[];
+  /** Of what the candidate is made: equal digests, equal weights. */
+  readonly digest: string;
   /** The candidate as a Hugging Face folder; its files are rewritten in place for the next candidate. */
   readonly folder: string;
   /** The base model's folder, and each contribution's task vector where candidates are local: what closed-form gradients need. */
@@ -30,6 +32,8 @@ export interface EvaluationOutcome {
   readonly metrics: Readonly<Record<string, number>>;
   /** d value / d coefficient. */
   readonly gradient?: readonly number[] | undefined;
+  /** The other task whose run it was taken from. */
+  readonly ranFor?: string | undefined;
 }
 
 export interface Evaluator {

@@ -8,6 +8,7 @@ import { commandFields } from './command-config.js';
 import type { EvaluationJob, Evaluator } from './evaluator.js';
 import { onnxSchema } from './onnx/config.js';
 import { evaluatePatiently } from './retrying.js';
+import type { Sharing } from './sharing.js';
 import { tfjsSchema } from './tfjs/config.js';
 
 /** Two weeks: more than setTimeout can count is no time limit. */
@@ -50,6 +51,8 @@ export interface EvaluatorSurroundings {
   readonly folder?: string | undefined;
   /** What programs inherit; default: the environment of this process. */
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
+  /** With tasks that run the same program. */
+  readonly sharing?: Sharing | undefined;
 }
 
 /** @throws EVALUATOR_UNAVAILABLE, DATA_INVALID, CONFIG_INVALID, IO_ERROR */
@@ -64,11 +67,11 @@ export async function openEvaluator(task: string, config: EvaluatorConfig, surro
 }
 
 async function openKind(task: string, config: EvaluatorConfig, surroundings: EvaluatorSurroundings): Promise<Evaluator> {
-  const { folder = process.cwd(), environment = process.env } = surroundings;
+  const { folder = process.cwd(), environment = process.env, sharing } = surroundings;
   const { command, onnx, tfjs } = config;
   if (onnx !== undefined) return (await import('./onnx/onnx-evaluator.js')).openOnnxEvaluator(task, onnx, folder);
   if (tfjs !== undefined && 'digits' in tfjs) return (await import('./tfjs/digits-evaluator.js')).openDigitsEvaluator(task, tfjs);
   if (tfjs !== undefined) return (await import('./tfjs/layers-evaluator.js')).openLayersEvaluator(task, tfjs, folder);
   if (command === undefined) throw new TributaryError('CONFIG_INVALID', { what: `task ${task} has no evaluator` });
-  return (await import('./command-evaluator.js')).openCommandEvaluator(task, { ...config, command }, { folder, environment });
+  return (await import('./command-evaluator.js')).openCommandEvaluator(task, { ...config, command }, { folder, environment }, sharing);
 }

@@ -181,6 +181,8 @@ describe('an agent and a coordinator', () => {
 
   it('mistakes are told before anything is leased', async () => {
     expect(errorOf(await runCli(['agent'], cli())).code).toBe('USAGE');
+    const forEver = await runCli(['agent', '--give-up-after', '5', '--config', writeConfig('for-ever', '')], cli());
+    expect(errorOf(forEver)).toMatchObject({ code: 'USAGE', details: { where: '--give-up-after' } });
     const unknown = await runCli(['agent', '--config', writeConfig('unknown', 'nothing: 1')], cli());
     expect(errorOf(unknown)).toMatchObject({ code: 'CONFIG_INVALID', details: { what: 'Unknown key nothing' } });
     const away = await runCli(['--patience', '0', 'agent', '--config', writeConfig('away', '')], { ...cli(), server: '127.0.0.1:1' });

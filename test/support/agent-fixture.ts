@@ -2,10 +2,14 @@
 import { join } from 'node:path';
 import type { AgentReport } from '../../client/agent/agent-report.js';
 import type { PairResult } from '../../client/agent/measure-candidate.js';
+import type { CacheState } from '../../client/agent/prune-cache.js';
+import type { LeftResult } from '../../client/agent/report-left.js';
 import { type AgentOptions, runAgent } from '../../client/agent/run-agent.js';
+import type { KeptMeasurement } from '../../client/agent/unreported.js';
 import { openWorkFolder } from '../../client/agent/work-folder.js';
 import { connect } from '../../client/api/connection.js';
 import type { EvaluationJob, EvaluationOutcome, Evaluator } from '../../client/evaluate/evaluator.js';
+import type { TributaryError } from '../../shared/errors/tributary-error.js';
 import { openCheckpoint } from '../../shared/formats/checkpoint.js';
 import { CandidateAccess, MetricDirection, type Study } from '../../shared/generated/tributary/v1/evaluations.js';
 import { compileKernels, instantiateKernels } from '../../shared/kernels/kernels.js';
@@ -127,13 +131,23 @@ export interface RunningAgent {
   readonly results: readonly PairResult[];
   readonly fetched: readonly string[];
   readonly lost: () => number;
+  /** Rounds of studies that go on without it. */
+  readonly foreign: readonly string[];
+  /** What an earlier agent left, by `ROUND CANDIDATE TASK`. */
+  readonly left: readonly (readonly [string, LeftResult])[];
+  readonly cache: readonly CacheState[];
+  readonly notKept: readonly TributaryError[];
+  readonly unreported: readonly KeptMeasurement[];
   stop(): Promise<AgentReport>;
 }
 
-export interface StartAgent extends Partial<Pick<AgentOptions, 'agent' | 'rounds' | 'parallel' | 'once'>> {
+export interface StartAgent
+  extends Partial<Pick<AgentOptions, 'agent' | 'rounds' | 'parallel' | 'once' | 'giveUpAfterMs' | 'cacheLimits'>> {
   readonly server: string;
   readonly work: string;
   readonly evaluate?: Evaluation;
+  /** In the place of `evaluate` for each of `tasks`. */
+  readonly evaluators?: ReadonlyMap<string, Evaluator>;
   readonly tasks?: readonly string[];
   readonly keepLogs?: number;
 }
@@ -149,33 +163,47 @@ export async function startAgent(options: StartAgent): Promise<RunningAgent> {
     parallel = 1,
     once = true,
     keepLogs = 100,
+    giveUpAfterMs = 30_000,
+    cacheLimits = { sizeBytes: Infinity, unusedMs: Infinity },
+    evaluators = new Map(tasks.map((task) => [task, evaluatorOf(evaluate)])),
   } = options;
   const connection = connect({ server });
   const work = await openWorkFolder(path, keepLogs);
   const stop = new AbortController();
   const results: PairResult[] = [];
   const fetched: string[] = [];
+  const foreign: string[] = [];
+  const left: [string, LeftResult][] = [];
+  const cache: CacheState[] = [];
+  const notKept: TributaryError[] = [];
+  const unreported: KeptMeasurement[] = [];
   let lost = 0;
   const done = runAgent({
     connection,
     agent,
     rounds,
-    evaluators: new Map(tasks.map((task) => [task, evaluatorOf(evaluate)])),
+    evaluators,
     work,
+    cacheLimits,
     parallel,
     once,
+    giveUpAfterMs,
     threads: 1,
     findEngine: async () => PORTABLE,
     patience: { withoutProgressMs: 30_000, onRetry: () => {} },
     stop: stop.signal,
     events: {
-      onStudies: () => {},
+      onStudies: (_, others) => void foreign.push(...others.map(({ round }) => round)),
+      onLeft: ({ round, candidate, task }, result) => void left.push([`${round} ${candidate} ${task}`, result]),
+      onCache: (state) => void cache.push(state),
       onFetch: (name) => void fetched.push(name),
       onFetchProgress: () => {},
       onResult: (_, result) => void results.push(result),
       onLost: () => {
         lost += 1;
       },
+      onNotKept: (error) => void notKept.push(error),
+      onUnreported: (kept) => void unreported.push(...kept),
     },
   }).finally(async () => {
     await work.close();
@@ -187,6 +215,11 @@ export async function startAgent(options: StartAgent): Promise<RunningAgent> {
     results,
     fetched,
     lost: () => lost,
+    foreign,
+    left,
+    cache,
+    notKept,
+    unreported,
     stop() {
       stop.abort(new Error('stopped by a test'));
       return done;

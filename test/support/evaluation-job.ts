@@ -11,6 +11,7 @@ export function evaluationJob(folder: string, changes: Partial<EvaluationJob> = 
     task: 'upright',
     metric: 'accuracy',
     coefficients: [0.25, 0.5],
+    digest: 'of-0.25-0.5',
     folder,
     logFile: join(mkdtempSync(join(folder, 'log-')), 'evaluation.log'),
     signal: new AbortController().signal,

@@ -37,12 +37,15 @@ export interface FakeStudyOptions {
   readonly candidates: readonly (readonly number[])[];
   readonly leaseMs?: number;
   readonly wantsGradient?: boolean;
+  /** Leases at a time, whatever is asked for. */
+  readonly most?: number;
   /** Of served candidates. */
   readonly modelOf?: (candidate: number) => string;
   /** May throw. */
   readonly onLease?: (request: LeaseRequest) => void;
   readonly onHeartbeat?: (request: HeartbeatRequest) => void;
   readonly onReport?: (request: ReportRequest) => void;
+  readonly onDownload?: (name: string) => void;
   readonly port?: number;
 }
 
@@ -98,7 +101,11 @@ export async function describeModels(models: ReadonlyMap<string, FakeModel>): Pr
   return described;
 }
 
-function modelService(models: ReadonlyMap<string, Described>, downloads: string[]): ModelServiceImplementation {
+function modelService(
+  models: ReadonlyMap<string, Described>,
+  downloads: string[],
+  onDownload?: (name: string) => void,
+): ModelServiceImplementation {
   const find = (name: string): Described => {
     const model = models.get(name);
     if (model === undefined) throw new TributaryError('MODEL_NOT_FOUND', { what: `No model ${name}` });
@@ -115,6 +122,7 @@ function modelService(models: ReadonlyMap<string, Described>, downloads: string[
       yield { manifestPart: find(name).manifest };
     },
     async *download({ name, path, offset, lengthBytes }) {
+      onDownload?.(name);
       downloads.push(`${name} ${path}`);
       const file = await open(join(find(name).folder, path));
       const data = new Uint8Array(Number(lengthBytes));
@@ -155,7 +163,9 @@ export async function startFakeStudy(options: FakeStudyOptions): Promise<FakeStu
     const free = pairs.filter(
       (pair) => tasks.includes(pair.task) && (pair.state === 'open' || (pair.state === 'leased' && pair.endsMs < Date.now())),
     );
-    const ofOne = free.filter(({ candidate }) => candidate === free[0]?.candidate).slice(0, Math.max(1, most));
+    const ofOne = free
+      .filter(({ candidate }) => candidate === free[0]?.candidate)
+      .slice(0, Math.min(options.most ?? Infinity, Math.max(1, most)));
     return ofOne.map(({ candidate, task }) => {
       const leaseId = `lease-${counter++}`;
       const index = pairs.findIndex((pair) => pair.candidate === candidate && pair.task === task);
@@ -214,7 +224,7 @@ export async function startFakeStudy(options: FakeStudyOptions): Promise<FakeStu
 
   const server = createServer().use(translate);
   server.add(EvaluationServiceDefinition, evaluations);
-  server.add(ModelServiceDefinition, modelService(described, downloads));
+  server.add(ModelServiceDefinition, modelService(described, downloads, options.onDownload));
   const port = await server.listen(`127.0.0.1:${options.port ?? 0}`);
   return {
     address: `127.0.0.1:${port}`,

@@ -29,7 +29,10 @@ rounds: [spring, summer]
 work: ./work
 parallel: 3
 keep_logs: 12
+cache_days: 0.5
+cache_gb: 200
 once: true
+give_up_after_seconds: 90
 tasks:
   legal: {command: "measure {model}", metric: accuracy, timeout_seconds: 60, retries: 2}
   code: {command: [python, run.py]}
@@ -42,7 +45,9 @@ tasks:
       work: join(path, '..', 'work'),
       parallel: 3,
       keepLogs: 12,
+      cacheLimits: { sizeBytes: 200e9, unusedMs: 12 * 3600 * 1000 },
       once: true,
+      giveUpAfterMs: 90_000,
       folder: join(path, '..'),
     });
     expect([...tasks.keys()]).toEqual(['legal', 'code']);
@@ -52,6 +57,7 @@ tasks:
   test('next to nothing', () => {
     const { tasks, ...config } = loadAgentConfig(write(TASKS));
     expect(config).toMatchObject({ agent: undefined, rounds: undefined, work: undefined, parallel: 1, keepLogs: 200, once: false });
+    expect(config).toMatchObject({ cacheLimits: { sizeBytes: Infinity, unusedMs: 30 * 24 * 3600 * 1000 }, giveUpAfterMs: 600_000 });
     expect(tasks.size).toBe(1);
   });
 
@@ -59,6 +65,9 @@ tasks:
     [`${TASKS}\nparralel: 2`, 'Unknown key parralel'],
     [`${TASKS}\nparallel: 0`, 'parallel: '],
     [`${TASKS}\nrounds: []`, 'rounds: '],
+    [`${TASKS}\ncache_gb: 0`, 'cache_gb: '],
+    [`${TASKS}\ncache_days: -1`, 'cache_days: '],
+    [`${TASKS}\ngive_up_after_seconds: soon`, 'give_up_after_seconds: '],
     [`${TASKS}\nagent: "a b"`, 'agent: '],
     [`${TASKS}\ntls: {cert: a, keys: b}`, 'Unknown key tls.keys'],
     ['parallel: 1', 'tasks: '],

@@ -1,8 +1,11 @@
 /** The agent against a coordinator's side that goes wrong on purpose: leases, heartbeats, reports, restarts, damaged caches. */
-import { existsSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
+import type { Evaluator } from '../../client/evaluate/evaluator.js';
+import { openEvaluator } from '../../client/evaluate/open-evaluator.js';
+import { findSharing } from '../../client/evaluate/sharing.js';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
 import { openAdapter } from '../../shared/formats/adapter.js';
 import { openCheckpoint } from '../../shared/formats/checkpoint.js';
@@ -21,6 +24,7 @@ import {
   type TinyFederation,
   tinyFederation,
 } from '../support/agent-fixture.js';
+import { evaluatorConfig } from '../support/evaluation-job.js';
 import { eventually } from '../support/eventually.js';
 import { expectError } from '../support/expect-error.js';
 import { type FakeStudy, type FakeStudyOptions, startFakeStudy } from '../support/fake-study.js';
@@ -377,6 +381,37 @@ describe('an agent', () => {
     expect(study.values()).toEqual(await expectedValues(one));
     expect(folders.size).toBe(1);
     expect(study.downloads.every((line) => line.startsWith('rounds/spring/candidates/'))).toBe(true);
+  });
+
+  test('runs a command once for two tasks of a candidate, whichever slots have them', async () => {
+    const one = scene();
+    const study = await one.serve({ most: 1 });
+    const runs = join(one.folder, 'runs');
+    const script = join(one.folder, 'eval.cjs');
+    const rows = '{ results: { legal: { score: 0.5 }, code: { score: 0.25 } } }';
+    writeFileSync(
+      script,
+      `require('node:fs').appendFileSync(${JSON.stringify(runs)}, process.argv[2] + '\\n'); setTimeout(() => console.log(JSON.stringify(${rows})), 200)`,
+    );
+    const config = evaluatorConfig({ command: [process.execPath, script, '{candidate}'] });
+    const tasks = ['legal', 'code'];
+    const sharing = findSharing(new Map(tasks.map((task) => [task, config])));
+    const evaluators = new Map<string, Evaluator>();
+    for (const task of tasks) evaluators.set(task, await openEvaluator(task, config, { sharing: sharing.get(task) }));
+    const agent = await one.start(study, { parallel: 2, evaluators });
+    expect((await agent.done).rounds).toEqual([{ round: 'spring', measured: 10, failed: 0 }]);
+    expect(readFileSync(runs, 'utf8').trim().split('\n').sort()).toEqual(CANDIDATES.map((_, candidate) => `${candidate}`));
+    const shared = agent.results.filter((result) => result.kind === 'measured' && result.outcome.ranFor !== undefined);
+    expect(shared).toHaveLength(CANDIDATES.length);
+    expect(study.values()).toMatchObject({ '0 legal': 0.5, '0 code': 0.25, '4 legal': 0.5, '4 code': 0.25 });
+  });
+
+  test('says which studies go on without it', async () => {
+    const one = scene();
+    const study = await one.serve();
+    const agent = await one.start(study, { tasks: ['legl'] });
+    expect((await agent.done).rounds).toEqual([]);
+    expect(agent.foreign).toEqual(['spring']);
   });
 
   test('ends with the error when a study cannot be opened', async () => {

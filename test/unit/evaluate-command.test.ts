@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -171,12 +171,33 @@ describe('a command', () => {
     expect(gradient.message).toContain('2, one for each coefficient');
   });
 
-  it('that is not there is unavailable, and not tried again', async () => {
-    const missing = await expectError('EVALUATOR_UNAVAILABLE', () => evaluate({ command: ['no-such-program-here'], retries: 3 }));
-    expect(missing.message).toContain('no-such-program-here');
-    expect(missing.message).not.toContain('tried');
-    await expectError('EVALUATOR_UNAVAILABLE', () => evaluate({ command: 'no-such-program-here --x' }));
-    await expectError('EVALUATOR_UNAVAILABLE', () => evaluate({ command: node(''), cwd: 'no-such-folder' }));
+  it('that is not there is unavailable before anything is measured', async () => {
+    const open = (config: object) => openEvaluator('upright', evaluatorConfig(config), { folder: FOLDER });
+    const missing = await expectError('EVALUATOR_UNAVAILABLE', () => open({ command: ['no-such-program-here'] }));
+    expect(missing.message).toContain('no-such-program-here of task upright');
+    await expectError('EVALUATOR_UNAVAILABLE', () => open({ command: ['./no-such-program-here'] }));
+    const notExecutable = script('');
+    await expectError('EVALUATOR_UNAVAILABLE', () => open({ command: [notExecutable] }));
+    await expectError('EVALUATOR_UNAVAILABLE', () => open({ command: ['.'] }));
+    await expectError('EVALUATOR_UNAVAILABLE', () => open({ command: ['node'], env: { PATH: FOLDER } }));
+    const folder = await expectError('EVALUATOR_UNAVAILABLE', () => open({ command: 'true', cwd: 'no-such-folder' }));
+    expect(folder.details.where).toBe(join(FOLDER, 'no-such-folder'));
+    for (const command of [['node'], [process.execPath], ['{model}/run'], 'no-such-program-here --x'])
+      await (await open({ command })).close();
+    const bin = dirname(process.execPath);
+    await (await open({ command: ['./node'], cwd: bin, env: { PATH: '' } })).close();
+  });
+
+  it('that went away is unavailable, and not tried again', async () => {
+    const error = await expectError('EVALUATOR_UNAVAILABLE', () => evaluate({ command: 'no-such-program-here --x', retries: 3 }));
+    expect(error.message).not.toContain('tried');
+    const program = join(FOLDER, 'goes-away');
+    writeFileSync(program, '', { mode: 0o755 });
+    const evaluator = await openEvaluator('upright', evaluatorConfig({ command: ['./goes-away'], retries: 3 }), { folder: FOLDER });
+    rmSync(program);
+    const gone = await expectError('EVALUATOR_UNAVAILABLE', () => evaluator.evaluate(evaluationJob(FOLDER)));
+    expect(gone.message).toContain('./goes-away cannot be started (ENOENT)');
+    expect(gone.message).not.toContain('tried');
   });
 
   it('is tried again after a failure, and the reasons are kept', async () => {
