@@ -1,10 +1,12 @@
 /**
  * Minimises a scalar function of the objectives inside of the unit box by projected Newton steps (Bertsekas, SIAM J. Control Optim. 20(2),
  * 1982): coordinates that lie on a bound and want to leave the box are held, the others take a Newton step, the path is bent back into the
- * box until the value has fallen enough. Second derivatives are exact: the objectives are quadratics through links. Where the Hessian is
- * not positive definite a multiple of the unit matrix is added. It finds a local minimum; the value never rises.
+ * box until the value has fallen enough. Second derivatives are exact. Where the Hessian is not positive definite a multiple of the unit
+ * matrix is added. Coordinates whose derivatives are not finite take no part in the step: when nothing else moves, they are searched
+ * one by one, downhill as far as a derivative has a sign. It finds a local minimum; the value never rises.
  */
-import { createExpansion, type Expansion, type SurrogateProblem } from './objectives.js';
+import { createCoordinateSearch } from './coordinate-search.js';
+import { createExpansion, type Expansion, type SmoothProblem } from './objectives.js';
 
 /** A function h of the objectives' values, to be minimised. */
 export interface Scalarisation {
@@ -66,8 +68,8 @@ function solveFactored(L: Float64Array, n: number, stride: number, b: Float64Arr
 
 /** The Hessian of the scalarised function in the free coordinates, lower triangle: sum of a_t H_t + b_t g_t g_t^T, less s s^T. */
 function assemble(
-  { objectives, dimensions: n, hessians }: SurrogateProblem,
-  { slopes: linkSlopes, curvatures: linkCurvatures, gradients }: Expansion,
+  { objectives, dimensions: n }: SmoothProblem,
+  { slopes: linkSlopes, curvatures: linkCurvatures, gradients, hessians }: Expansion,
   outer: { readonly slopes: Float64Array; readonly curvatures: Float64Array; readonly spread: Float64Array },
   free: { readonly list: Int32Array; readonly count: number },
   spreadGradient: Float64Array,
@@ -104,7 +106,7 @@ function assemble(
     for (let b = 0; b <= a; b++) H[a * n + b] = (H[a * n + b] as number) - (spreadGradient[a] as number) * (spreadGradient[b] as number);
 }
 
-export function createBoxNewton(problem: SurrogateProblem): BoxNewton {
+export function createBoxNewton(problem: SmoothProblem): BoxNewton {
   const { dimensions: n, objectives } = problem;
   const expansion = createExpansion(problem);
   const outer = {
@@ -119,8 +121,11 @@ export function createBoxNewton(problem: SurrogateProblem): BoxNewton {
   const hessian = new Float64Array(n * n);
   const factor = new Float64Array(n * n);
   const spreadGradient = new Float64Array(n);
+  const search = createCoordinateSearch(problem);
   const list = new Int32Array(n);
   const held = new Uint8Array(n);
+  /** Coordinates that derivatives say too little of. */
+  const singular = new Uint8Array(n);
 
   const listFree = (): number => {
     let count = 0;
@@ -128,13 +133,30 @@ export function createBoxNewton(problem: SurrogateProblem): BoxNewton {
     return count;
   };
 
-  /** The Newton step of the free coordinates into `step`. */
-  const solve = (count: number): void => {
-    assemble(problem, expansion, outer, { list, count }, spreadGradient, hessian);
+  const hold = (i: number): void => {
+    held[i] = 1;
+    singular[i] = 1;
+  };
+
+  /** Holds free coordinates with second derivatives that are not finite; with mixed ones only when it is not for the other coordinate. */
+  const holdSingular = (count: number): number => {
+    for (let a = 0; a < count; a++) if (!Number.isFinite(hessian[a * n + a])) hold(list[a] as number);
+    for (let a = 0; a < count; a++)
+      for (let b = 0; b < a; b++)
+        if (held[list[a] as number] === 0 && held[list[b] as number] === 0 && !Number.isFinite(hessian[a * n + b])) hold(list[a] as number);
+    return listFree();
+  };
+
+  /** The Newton step of the free coordinates into `step`. @returns how many of them are free still */
+  const solve = (free: number): number => {
+    assemble(problem, expansion, outer, { list, count: free }, spreadGradient, hessian);
+    let count = free;
     let largest = 0;
     for (let a = 0; a < count; a++) for (let b = 0; b <= a; b++) largest = Math.max(largest, Math.abs(hessian[a * n + b] as number));
-    // Not numbers: no step.
-    if (!(largest < Infinity)) return void step.fill(0);
+    if (!(largest < Infinity)) {
+      count = holdSingular(count);
+      return count === 0 ? 0 : solve(count);
+    }
     let shift = 0;
     for (;;) {
       for (let a = 0; a < count; a++) {
@@ -146,6 +168,7 @@ export function createBoxNewton(problem: SurrogateProblem): BoxNewton {
     }
     for (let a = 0; a < count; a++) step[a] = -(gradient[list[a] as number] as number);
     solveFactored(factor, count, n, step);
+    return count;
   };
 
   /** @returns whether coordinates on a bound were to be pushed out of the box by the step; they are held now */
@@ -161,50 +184,62 @@ export function createBoxNewton(problem: SurrogateProblem): BoxNewton {
     return found;
   };
 
+  /** Expands at x and holds what cannot move. @returns the value there */
+  const look = (scalarisation: Scalarisation, x: Float64Array): number => {
+    problem.expand(x, expansion);
+    const value = scalarisation.expand(expansion.values, outer.slopes, outer.curvatures, outer.spread);
+    gradient.fill(0);
+    for (let t = 0; t < objectives; t++) {
+      const weight = (outer.slopes[t] as number) * (expansion.slopes[t] as number);
+      if (weight === 0) continue;
+      for (let i = 0; i < n; i++) gradient[i] = (gradient[i] as number) + weight * (expansion.gradients[t * n + i] as number);
+    }
+    singular.fill(0);
+    for (let i = 0; i < n; i++) {
+      const g = gradient[i] as number;
+      held[i] = (x[i] === 0 && g >= 0) || (x[i] === 1 && g <= 0) ? 1 : 0;
+      if (held[i] === 0 && !(Math.abs(g) < Infinity)) hold(i);
+    }
+    return value;
+  };
+
+  /** One step from x, where the value is `value`. @returns the value where it ends; `value` when no step is worth it */
+  const advance = (scalarisation: Scalarisation, x: Float64Array, value: number, tolerance: number): number => {
+    let count = listFree();
+    if (count > 0) count = solve(count);
+    if (count > 0 && holdOutgoing(x, count)) {
+      count = listFree();
+      if (count > 0) count = solve(count);
+    }
+    let promised = 0;
+    for (let a = 0; a < count; a++) promised -= (step[a] as number) * (gradient[list[a] as number] as number);
+    if (!(promised > tolerance * (Math.abs(value) + tolerance))) return value;
+    for (let halving = 0, length = 1; halving < MOST_HALVINGS; halving++, length /= 2) {
+      trial.set(x);
+      let expected = 0;
+      for (let a = 0; a < count; a++) {
+        const i = list[a] as number;
+        const to = Math.min(1, Math.max(0, (x[i] as number) + length * (step[a] as number)));
+        expected += (gradient[i] as number) * (to - (x[i] as number));
+        trial[i] = to;
+      }
+      problem.evaluate(trial, 0, values, 0);
+      const reached = scalarisation.value(values, 0);
+      if (!(expected < 0 && reached <= value + ARMIJO * expected && reached < value && reached > -Infinity)) continue;
+      x.set(trial);
+      return reached;
+    }
+    return value;
+  };
+
   const minimise = (scalarisation: Scalarisation, x: Float64Array, { iterations, tolerance }: NewtonOptions): number => {
     let value = Infinity;
     for (let iteration = 0; iteration < iterations; iteration++) {
-      problem.expand(x, expansion);
-      value = scalarisation.expand(expansion.values, outer.slopes, outer.curvatures, outer.spread);
-      gradient.fill(0);
-      for (let t = 0; t < objectives; t++) {
-        const weight = (outer.slopes[t] as number) * (expansion.slopes[t] as number);
-        if (weight === 0) continue;
-        for (let i = 0; i < n; i++) gradient[i] = (gradient[i] as number) + weight * (expansion.gradients[t * n + i] as number);
-      }
-      for (let i = 0; i < n; i++) {
-        const g = gradient[i] as number;
-        held[i] = (x[i] === 0 && g >= 0) || (x[i] === 1 && g <= 0) ? 1 : 0;
-      }
-      let count = listFree();
-      if (count === 0) return value;
-      solve(count);
-      if (holdOutgoing(x, count)) {
-        count = listFree();
-        if (count === 0) return value;
-        solve(count);
-      }
-      let promised = 0;
-      for (let a = 0; a < count; a++) promised -= (step[a] as number) * (gradient[list[a] as number] as number);
-      if (!(promised > tolerance * (Math.abs(value) + tolerance))) return value;
-      let length = 1;
-      let moved = false;
-      for (let halving = 0; halving < MOST_HALVINGS && !moved; halving++, length /= 2) {
-        trial.set(x);
-        let expected = 0;
-        for (let a = 0; a < count; a++) {
-          const i = list[a] as number;
-          const to = Math.min(1, Math.max(0, (x[i] as number) + length * (step[a] as number)));
-          expected += (gradient[i] as number) * (to - (x[i] as number));
-          trial[i] = to;
-        }
-        problem.evaluate(trial, 0, values, 0);
-        const reached = scalarisation.value(values, 0);
-        moved = expected < 0 && reached <= value + ARMIJO * expected && reached < value;
-        if (moved) value = reached;
-      }
-      if (!moved) return value;
-      x.set(trial);
+      const before = look(scalarisation, x);
+      value = advance(scalarisation, x, before, tolerance);
+      if (value < before) continue;
+      value = singular.includes(1) ? search.descend(scalarisation, x, before, gradient, singular) : before;
+      if (!(value < before)) return value;
     }
     return value;
   };

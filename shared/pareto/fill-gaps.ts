@@ -3,7 +3,7 @@
  * are enough points or no gap has anything in it.
  */
 import { createBoxNewton, type NewtonOptions } from './box-newton.js';
-import type { SurrogateProblem } from './objectives.js';
+import type { SmoothProblem } from './objectives.js';
 import { addPoint, type PointSet, valueRanges } from './point-set.js';
 import { smoothChebyshev } from './scalarisations.js';
 import { thinFront } from './thin-front.js';
@@ -21,7 +21,7 @@ const LEAST_AREA = 1e-12;
 const QUICK: NewtonOptions = { iterations: 25, tolerance: 1e-7 };
 
 /** @returns the front of what was found, and more points of it, at most `most` or few more in all; some may be dominated */
-export function fillGaps(problem: SurrogateProblem, found: PointSet, most: number): PointSet {
+export function fillGaps(problem: SmoothProblem, found: PointSet, most: number): PointSet {
   const newton = createBoxNewton(problem);
   const scalarisation = smoothChebyshev(2);
   scalarisation.mu = SMOOTHNESS;
@@ -49,10 +49,14 @@ export function fillGaps(problem: SurrogateProblem, found: PointSet, most: numbe
       x[i] = (1 - share) * (all.x[left * x.length + i] as number) + share * (all.x[right * x.length + i] as number);
     newton.minimise(scalarisation, x, QUICK);
     const row = addPoint(all, problem, x);
-    const isNew = order.every((other) => {
-      const distance = Math.abs(first(row) - first(other)) / wide + Math.abs(second(row) - second(other)) / high;
-      return distance > NEWS && (first(other) > first(row) || second(other) > second(row));
-    });
+    // Between finite points there may be others.
+    const isFinite = Number.isFinite(first(row)) && Number.isFinite(second(row));
+    const isNew =
+      isFinite &&
+      order.every((other) => {
+        const distance = Math.abs(first(row) - first(other)) / wide + Math.abs(second(row) - second(other)) / high;
+        return distance > NEWS && (first(other) > first(row) || second(other) > second(row));
+      });
     if (!isNew) {
       all.count--;
       return false;

@@ -23,25 +23,43 @@ export interface Expansion {
   readonly curvatures: Float64Array;
   /** d q / d x, objectives x dimensions. */
   readonly gradients: Float64Array;
-}
-
-export interface SurrogateProblem extends Problem {
   /** d2 q / d x2, objectives x dimensions x dimensions. */
   readonly hessians: Float64Array;
-  /** By objective: what its metric is multiplied with to be minimised. */
+}
+
+/** What is the same everywhere when every q is a quadratic. */
+export interface Quadratics {
+  readonly hessians: Float64Array;
+  /** By objective: 1 when its minimised value rises with q, -1 when it falls. */
   readonly signs: Float64Array;
+}
+
+/**
+ * Functions that can be differentiated twice. Who has no use for a link between q and the value says q = value: slopes are 1 and curvatures
+ * 0. Where a derivative does not exist it may be infinite, with the sign that it has nearby, or NaN.
+ */
+export interface SmoothProblem extends Problem {
+  /** Undefined when second derivatives of some q differ from point to point. */
+  readonly quadratics?: Quadratics | undefined;
+  /** Values and derivatives at x. Of an expansion made for `quadratics` the hessians must be left alone: they are there already. */
   expand(x: Float64Array, into: Expansion): void;
+}
+
+export interface SurrogateProblem extends SmoothProblem {
+  readonly quadratics: Quadratics;
   /** From the unit box to coefficients, inside of their bounds. */
   toCoefficients(x: Float64Array, xAt?: number): number[];
   fromCoefficients(coefficients: readonly number[]): Float64Array;
 }
 
-export function createExpansion({ objectives, dimensions }: Problem): Expansion {
+/** Room for one expansion; hessians that are the same everywhere are shared, not copied. */
+export function createExpansion({ objectives, dimensions, quadratics }: SmoothProblem): Expansion {
   return {
     values: new Float64Array(objectives),
     slopes: new Float64Array(objectives),
     curvatures: new Float64Array(objectives),
     gradients: new Float64Array(objectives * dimensions),
+    hessians: quadratics?.hessians ?? new Float64Array(objectives * dimensions * dimensions),
   };
 }
 
@@ -145,8 +163,7 @@ export function surrogateProblem(
   return {
     dimensions: n,
     objectives: count,
-    hessians,
-    signs: Float64Array.from(links, ({ sign }) => sign),
+    quadratics: { hessians, signs: Float64Array.from(links, ({ sign }) => sign) },
     evaluate(x, xAt, values, at) {
       for (let t = 0; t < count; t++) {
         let q = constants[t] as number;

@@ -5,11 +5,11 @@
 import { TributaryError } from '../errors/tributary-error.js';
 import { type BoxNewton, createBoxNewton } from './box-newton.js';
 import { nonDominatedRows, signOf } from './dominance.js';
-import { bestRows, startPoints } from './gradient-front.js';
 import { type SurrogateProblem, surrogateProblem } from './objectives.js';
 import { addPoint, createPointSet, type PointSet, pointAt } from './point-set.js';
 import { excess, type Limit, type Question, type Ranges, type Ranking, rangesOf, rankingOf, scoreOf } from './question.js';
 import { refineChebyshev, refineDominating, refineFeasible, refineLimited, refineLinear, refineNearest, refineOnFront } from './refine.js';
+import { bestRows, startPoints } from './start-points.js';
 import type { Dimension, MeasuredCandidate, PredictedFront, PredictedPoint, Surrogate, Task } from './study.js';
 import { predictPoint } from './surrogate.js';
 

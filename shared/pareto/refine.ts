@@ -3,7 +3,7 @@
  * function moves x and may end in a local minimum; who calls compares what comes out with what went in.
  */
 import type { BoxNewton, NewtonOptions, Scalarisation } from './box-newton.js';
-import type { SurrogateProblem } from './objectives.js';
+import type { SmoothProblem } from './objectives.js';
 import { excess, type Limit, type Ranges } from './question.js';
 import { smoothChebyshev, weightedSum } from './scalarisations.js';
 
@@ -60,7 +60,7 @@ export function refineNearest(newton: BoxNewton, x: Float64Array, weights: Float
  * To a point that is better in every task, if there is one.
  * @returns the least gain of a task, in ranges; about 0 when x was on the front
  */
-export function refineDominating(problem: SurrogateProblem, newton: BoxNewton, x: Float64Array, { widths }: Ranges): number {
+export function refineDominating(problem: SmoothProblem, newton: BoxNewton, x: Float64Array, { widths }: Ranges): number {
   const scalarisation = smoothChebyshev(widths.length);
   problem.evaluate(x, 0, scalarisation.goal, 0);
   for (let t = 0; t < widths.length; t++) {
@@ -82,7 +82,7 @@ export function refineDominating(problem: SurrogateProblem, newton: BoxNewton, x
  * left where they are.
  */
 export function refineOnFront(
-  problem: SurrogateProblem,
+  problem: SmoothProblem,
   newton: BoxNewton,
   x: Float64Array,
   weights: Float64Array,
@@ -136,7 +136,7 @@ export function refineOnFront(
  * satisfied.
  */
 export function refineLimited(
-  problem: SurrogateProblem,
+  problem: SmoothProblem,
   newton: BoxNewton,
   x: Float64Array,
   weights: Float64Array,

@@ -1,15 +1,10 @@
 /** NSGA-III on problems whose fronts are known. */
 import { describe, expect, it } from 'vitest';
-import { hypervolume } from '../../shared/pareto/hypervolume.js';
 import { generationalDistance, invertedGenerationalDistance } from '../../shared/pareto/indicators.js';
 import { nsga3 } from '../../shared/pareto/nsga3.js';
-import type { PointSet } from '../../shared/pareto/point-set.js';
 import { referenceDirections } from '../../shared/pareto/reference-directions.js';
-import type { Direction } from '../../shared/pareto/study.js';
+import { exactFront, rowsOf, shareOfVolume } from '../support/fronts.js';
 import { DTLZ1, DTLZ2, type KnownProblem, ZDT1, ZDT2, ZDT3 } from '../support/pareto-problems.js';
-
-const rowsOf = ({ values, objectives, count }: PointSet): number[][] =>
-  Array.from({ length: count }, (_, row) => [...values.subarray(row * objectives, (row + 1) * objectives)]);
 
 const solve = (problem: KnownProblem, generations: number, seed = 1) =>
   nsga3(problem, { directions: referenceDirections(problem.objectives, 100), generations, seed, mostPoints: 200 });
@@ -34,27 +29,13 @@ const CASES: readonly Expected[] = [
 
 describe('NSGA-III', () => {
   it.each(CASES)('comes to the front of $problem.name and covers it', ({ problem, generations, distance, inverted, share, reference }) => {
-    const front = problem.front(2000);
+    const front = exactFront(problem);
     const { population, archive } = solve(problem, generations);
     const rows = rowsOf(population);
     expect(generationalDistance(rows, front)).toBeLessThan(distance);
     expect(invertedGenerationalDistance(rows, front)).toBeLessThan(inverted);
-    const directions = Array.from({ length: problem.objectives }, (): Direction => 'minimize');
-    const volume = (points: readonly (readonly number[])[]): number =>
-      hypervolume(
-        points,
-        directions.map(() => reference),
-        directions,
-        { method: 'exact' },
-      ).value /
-      hypervolume(
-        front,
-        directions.map(() => reference),
-        directions,
-        { method: 'exact' },
-      ).value;
-    expect(volume(rows)).toBeGreaterThan(share);
-    expect(volume(rowsOf(archive))).toBeGreaterThan(share);
+    expect(shareOfVolume(problem, rows, reference)).toBeGreaterThan(share);
+    expect(shareOfVolume(problem, rowsOf(archive), reference)).toBeGreaterThan(share);
     expect(archive.count).toBeLessThanOrEqual(200);
   });
 
