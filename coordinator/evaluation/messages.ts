@@ -16,6 +16,7 @@ import {
 import { idleTasks } from '../../shared/grpc/idle-tasks.js';
 import { plannedCandidates } from '../../shared/pareto/designs/next-batch.js';
 import type { Dimension, CandidateKind as KindName, StudySpec, Task } from '../../shared/pareto/study.js';
+import { mapsRatios } from '../../shared/recipe/map-block.js';
 import type { Services } from '../services.js';
 import type { KnownStudy } from './known-studies.js';
 import { contributionReference } from './references.js';
@@ -82,7 +83,8 @@ export function studyMessage(services: Services, known: KnownStudy): Study {
 }
 
 /** What changes while agents measure; a round shows it without the recipe and the contributions, which it has itself. */
-export function studyProgress(services: Services, { round, map, spec }: KnownStudy): Study {
+export function studyProgress(services: Services, known: KnownStudy): Study {
+  const { round, map, spec } = known;
   const study = services.studies.get(round.name);
   const counts = services.studies.counts(round.name);
   const progress = spec.tasks.map(({ name }, task): TaskProgress => {
@@ -108,7 +110,7 @@ export function studyProgress(services: Services, { round, map, spec }: KnownStu
     leaseSeconds: services.config.leaseSeconds,
     createdAt: new Date(study.created_ms),
     ...(study.ended_ms === null ? {} : { endedAt: new Date(study.ended_ms) }),
-    warnings: warningsOf(services, study, spec, progress),
+    warnings: warningsOf(services, study, known, progress),
   });
 }
 
@@ -131,9 +133,18 @@ function secondsLeft(
 
 const errorOf = (json: string) => deserializeError(JSON.parse(json) as SerializedError);
 
-function warningsOf(services: Services, study: StudyRow, { tasks }: StudySpec, progress: readonly TaskProgress[]): string[] {
+function warningsOf(
+  services: Services,
+  study: StudyRow,
+  { recipe, spec: { tasks } }: KnownStudy,
+  progress: readonly TaskProgress[],
+): string[] {
   const warnings: string[] = [];
   if (study.error !== null) warnings.push(`the next candidates could not be computed: ${errorOf(study.error).message}`);
+  if (mapsRatios(recipe))
+    warnings.push(
+      `${recipe.description.name} divides by the sum of the weights, so metrics depend on their ratios alone, which quadratics fit badly: trust measured points, or map a rule that does not divide (task_arithmetic, or normalize: false)`,
+    );
   const givenUp = progress.some(({ failed }) => failed > 0) ? services.studies.givenUp(study.round) : [];
   for (const [task, { name }] of tasks.entries()) {
     const own = givenUp.filter((pair) => pair.task === task);

@@ -56,6 +56,14 @@ export function studySpecOf(recipe: Recipe, contributors: readonly string[]): St
   return { ...settings, contributors, dimensions: dimensionsOf(recipe, map, contributors) };
 }
 
+/** Whether only ratios of the weights that vary matter: metrics are then constant along rays, as no quadratic of the weights is. */
+export function mapsRatios({ map, parameters, description }: Recipe): boolean {
+  if (map?.weights === undefined) return false;
+  const said = parameters.get('normalize')?.[0]?.value;
+  const preset = description.fixed.get('normalize') ?? description.parameters.find(({ name }) => name === 'normalize')?.default;
+  return Number(said ?? preset ?? 0) !== 0;
+}
+
 const NOTHING_OF_EACH: ParameterValue = [{ value: 0 }];
 
 /** The base itself: what no weight at all means, also to rules that divide by the sum of weights. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { candidateRecipe, studySpecOf } from '../../shared/recipe/map-block.js';
+import { candidateRecipe, mapsRatios, studySpecOf } from '../../shared/recipe/map-block.js';
 import { parseRecipe } from '../../shared/recipe/parse-recipe.js';
 import type { Recipe } from '../../shared/recipe/recipe.js';
 import { expectError } from '../support/expect-error.js';
@@ -28,6 +28,20 @@ describe('the map block', () => {
       greedySoup: false,
       weights: { lower: 0, upper: 1 },
     });
+  });
+
+  it.each([
+    ['merge_method: task_arithmetic\n', '', false],
+    ['merge_method: task_arithmetic\nparameters: {normalize: true}\n', '', true],
+    ['merge_method: linear\n', '', true],
+    ['merge_method: linear\nparameters: {normalize: false}\n', '', false],
+    ['merge_method: ties\nparameters: {density: 0.5, lambda: 1}\n', '\ncoefficients: none\nparameters: {lambda: [0, 1]}', false],
+    ['merge_method: fedavg\n', '', true],
+    ['merge_method: ties\nparameters: {density: 0.5}\n', '', true],
+    ['rule: {combine: sum, weighting: given}\n', '', false],
+    ['rule: {combine: mean, weighting: given}\n', '', true],
+  ])('%s%s: only ratios of weights matter: %s', (head, more, ratios) => {
+    expect(mapsRatios(parse(`${TASKS}${more}`, head))).toBe(ratios);
   });
 
   it('takes names of tasks that a question can name', () => {
