@@ -138,7 +138,10 @@ export function createBoxNewton(problem: SmoothProblem): BoxNewton {
     singular[i] = 1;
   };
 
-  /** Holds free coordinates with second derivatives that are not finite; with mixed ones only when it is not for the other coordinate. */
+  /**
+   * Holds free coordinates with second derivatives that are not finite, which is so too when the first is not: `assemble` multiplies by it.
+   * With mixed ones one of both coordinates is enough.
+   */
   const holdSingular = (count: number): number => {
     for (let a = 0; a < count; a++) if (!Number.isFinite(hessian[a * n + a])) hold(list[a] as number);
     for (let a = 0; a < count; a++)
@@ -198,7 +201,6 @@ export function createBoxNewton(problem: SmoothProblem): BoxNewton {
     for (let i = 0; i < n; i++) {
       const g = gradient[i] as number;
       held[i] = (x[i] === 0 && g >= 0) || (x[i] === 1 && g <= 0) ? 1 : 0;
-      if (held[i] === 0 && !(Math.abs(g) < Infinity)) hold(i);
     }
     return value;
   };
