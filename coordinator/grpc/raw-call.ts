@@ -78,7 +78,10 @@ async function serve(
   const abort = new AbortController();
   // Every error is followed by `close`, which is what counts.
   stream.on('error', () => {});
-  stream.once('close', () => abort.abort());
+  let ended = false;
+  stream.once('close', () => {
+    if (!ended) abort.abort();
+  });
   if (headers['content-type']?.startsWith('application/grpc') !== true) {
     stream.respond({ ':status': 415 }, { endStream: true });
     return;
@@ -100,6 +103,7 @@ async function serve(
   try {
     await body(call);
     abort.signal.throwIfAborted();
+    ended = true;
     end({ status: 'OK' });
     finish(stream, Status.OK, '', {});
   } catch (error) {

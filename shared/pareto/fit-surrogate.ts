@@ -8,7 +8,7 @@ import { clipOf, type MeasuredPoint, meanOf, observe } from './observations.js';
 import { quadraticSize } from './quadratic.js';
 import type { LinkName, Surrogate, SurrogateQuality, SurrogateSettings, Task } from './study.js';
 
-/** Another link has to be better by so much before a metric's own bounds are given up. */
+/** Another link has to be better by so much before the one that the metric's bounds ask for is given up. */
 const NEAR_TIE = 0.95;
 /** Precisions that differ by less are not worth a second fit. */
 const EVEN = 1.1;
@@ -19,13 +19,11 @@ function scaled(precisions: Float64Array): Float64Array {
   return precisions.map((precision) => precision / mean);
 }
 
-const boundedLink = ({ lower, upper }: Bounds): LinkName =>
-  lower !== undefined && upper !== undefined ? 'sigmoid' : lower !== undefined || upper !== undefined ? 'softplus' : 'identity';
-
-function linksOf(task: Task, { link }: SurrogateSettings): readonly LinkName[] {
+/** The link that the metric's bounds ask for, then what else they allow. */
+function linksOf({ lower, upper }: Task, { link }: SurrogateSettings): readonly [LinkName, ...LinkName[]] {
   if (link !== 'auto') return [link];
-  const bounded = boundedLink(task);
-  return bounded === 'identity' ? [bounded] : [bounded, 'identity'];
+  if (lower !== undefined && upper !== undefined) return ['sigmoid', 'identity'];
+  return lower !== undefined || upper !== undefined ? ['softplus', 'identity', 'exp'] : ['identity'];
 }
 
 /** Standard errors leave out that the surface is no quadratic; what residuals show beyond them is added (DerSimonian and Laird, 1986). */
@@ -150,8 +148,13 @@ export function fitInDetail(task: Task, settings: SurrogateSettings, dimensions:
     clip: clipOf(bounds, seen),
     ridge: settings.ridge,
   };
-  const [own, other] = linksOf(task, settings).map((link) => fitLink(input, link)) as [LinkFit, LinkFit | undefined];
-  let fit = other !== undefined && other.leftOutRmse < NEAR_TIE * own.leftOutRmse ? other : own;
+  const [own, ...others] = linksOf(task, settings);
+  let fit = fitLink(input, own);
+  const nearTie = NEAR_TIE * fit.leftOutRmse;
+  for (const link of others) {
+    const other = fitLink(input, link);
+    if (other.leftOutRmse < Math.min(nearTie, fit.leftOutRmse)) fit = other;
+  }
   let { variance } = fit;
   if (standardErrors !== undefined) {
     const weighed = withSpread(standardErrors, fit);

@@ -1,6 +1,7 @@
 /**
  * Links between a quadratic and a metric (MAP, arXiv 2406.07529, section 3.2): sigmoid for metrics between two bounds, softplus for metrics
- * with one, identity for any. All are increasing in q, but softplus down from an upper bound, which is upper - softplus(-q), is increasing too.
+ * with one, identity for any. Ours besides: exp for metrics with one bound that are known as powers, such as perplexity, the exponential of a
+ * loss; unlike softplus it knows no unit. All are increasing in q: down from an upper bound they are upper - softplus(-q) and upper - exp(-q).
  */
 import type { LinkName } from './study.js';
 
@@ -14,8 +15,12 @@ const sigmoid = (q: number): number => (q >= 0 ? 1 / (1 + Math.exp(-q)) : Math.e
 /** log(1 + exp(q)) without overflow. */
 const softplus = (q: number): number => Math.max(q, 0) + Math.log1p(Math.exp(-Math.abs(q)));
 
+/** Whether a metric comes down from its only bound instead of going up from it. */
+export const comesDown = ({ lower, upper }: Bounds): boolean => lower === undefined && upper !== undefined;
+
 /** The metric at q. */
-export function linkValue(link: LinkName, { lower, upper }: Bounds, q: number): number {
+export function linkValue(link: LinkName, bounds: Bounds, q: number): number {
+  const { lower, upper } = bounds;
   switch (link) {
     case 'identity':
       return q;
@@ -24,12 +29,15 @@ export function linkValue(link: LinkName, { lower, upper }: Bounds, q: number): 
       return low + ((upper ?? 1) - low) * sigmoid(q);
     }
     case 'softplus':
-      return lower === undefined && upper !== undefined ? upper - softplus(-q) : (lower ?? 0) + softplus(q);
+      return comesDown(bounds) ? (upper ?? 0) - softplus(-q) : (lower ?? 0) + softplus(q);
+    case 'exp':
+      return comesDown(bounds) ? (upper ?? 0) - Math.exp(-q) : (lower ?? 0) + Math.exp(q);
   }
 }
 
 /** d metric / d q. */
-export function linkSlope(link: LinkName, { lower, upper }: Bounds, q: number): number {
+export function linkSlope(link: LinkName, bounds: Bounds, q: number): number {
+  const { lower, upper } = bounds;
   switch (link) {
     case 'identity':
       return 1;
@@ -38,12 +46,15 @@ export function linkSlope(link: LinkName, { lower, upper }: Bounds, q: number): 
       return ((upper ?? 1) - (lower ?? 0)) * s * (1 - s);
     }
     case 'softplus':
-      return lower === undefined && upper !== undefined ? sigmoid(-q) : sigmoid(q);
+      return comesDown(bounds) ? sigmoid(-q) : sigmoid(q);
+    case 'exp':
+      return comesDown(bounds) ? Math.exp(-q) : Math.exp(q);
   }
 }
 
 /** The q whose metric is `value`, which must lie strictly inside of the bounds. */
-export function linkInverse(link: LinkName, { lower, upper }: Bounds, value: number): number {
+export function linkInverse(link: LinkName, bounds: Bounds, value: number): number {
+  const { lower, upper } = bounds;
   // log(exp(x) - 1) = x + log(1 - exp(-x))
   const inverseSoftplus = (x: number): number => x + Math.log(-Math.expm1(-x));
   switch (link) {
@@ -55,6 +66,8 @@ export function linkInverse(link: LinkName, { lower, upper }: Bounds, value: num
       return Math.log(share) - Math.log1p(-share);
     }
     case 'softplus':
-      return lower === undefined && upper !== undefined ? -inverseSoftplus(upper - value) : inverseSoftplus(value - (lower ?? 0));
+      return comesDown(bounds) ? -inverseSoftplus((upper ?? 0) - value) : inverseSoftplus(value - (lower ?? 0));
+    case 'exp':
+      return comesDown(bounds) ? -Math.log((upper ?? 0) - value) : Math.log(value - (lower ?? 0));
   }
 }

@@ -3,7 +3,7 @@
  * dimensions is scaled to [0, 1] (in the quadratics themselves), so no solver knows of units, directions or ranges.
  */
 import { signOf } from './dominance.js';
-import type { Bounds } from './links.js';
+import { type Bounds, comesDown } from './links.js';
 import type { Dimension, LinkName, Surrogate, Task } from './study.js';
 
 /** Any functions of a point of the unit box. */
@@ -65,17 +65,21 @@ export function createExpansion({ objectives, dimensions, quadratics }: SmoothPr
 
 /** Value, slope and curvature of a link in one go, for metrics to be minimised: value = sign x metric. */
 interface CompiledLink {
-  readonly kind: 'identity' | 'sigmoid' | 'softplus' | 'softminus';
+  readonly kind: 'identity' | 'sigmoid' | 'softplus' | 'softminus' | 'exp';
   readonly sign: number;
   readonly base: number;
+  /** Of exp: 1 up from the base, -1 down from it. */
   readonly scale: number;
 }
 
-function compileLink(link: LinkName, { lower, upper }: Bounds, sign: number): CompiledLink {
+function compileLink(link: LinkName, bounds: Bounds, sign: number): CompiledLink {
+  const { lower, upper } = bounds;
   if (link === 'identity') return { kind: 'identity', sign, base: 0, scale: 1 };
   if (link === 'sigmoid') return { kind: 'sigmoid', sign, base: lower ?? 0, scale: (upper ?? 1) - (lower ?? 0) };
-  if (lower === undefined && upper !== undefined) return { kind: 'softminus', sign, base: upper, scale: 1 };
-  return { kind: 'softplus', sign, base: lower ?? 0, scale: 1 };
+  const down = comesDown(bounds);
+  const base = (down ? upper : lower) ?? 0;
+  if (link === 'exp') return { kind: 'exp', sign, base, scale: down ? -1 : 1 };
+  return { kind: down ? 'softminus' : 'softplus', sign, base, scale: 1 };
 }
 
 function linkedValue({ kind, sign, base, scale }: CompiledLink, q: number): number {
@@ -88,6 +92,8 @@ function linkedValue({ kind, sign, base, scale }: CompiledLink, q: number): numb
       return sign * (base + Math.max(q, 0) + Math.log1p(Math.exp(-Math.abs(q))));
     case 'softminus':
       return sign * (base - Math.max(-q, 0) - Math.log1p(Math.exp(-Math.abs(q))));
+    case 'exp':
+      return sign * (base + scale * Math.exp(scale * q));
   }
 }
 
@@ -97,6 +103,11 @@ function linkInto(link: CompiledLink, q: number, t: number, { values, slopes, cu
   if (kind === 'identity') {
     slopes[t] = sign;
     curvatures[t] = 0;
+    return;
+  }
+  if (kind === 'exp') {
+    slopes[t] = sign * Math.exp(scale * q);
+    curvatures[t] = scale * (slopes[t] as number);
     return;
   }
   const small = Math.exp(-Math.abs(q));

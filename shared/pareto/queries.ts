@@ -70,7 +70,11 @@ function bestOf({ found, ranges }: Search, ranking: Ranking, rows: readonly numb
   return best;
 }
 
-const allRows = ({ count }: PointSet, from = 0): number[] => Array.from({ length: count - from }, (_, row) => from + row);
+function allRows({ count }: PointSet, from = 0): number[] {
+  const rows: number[] = [];
+  for (let row = from; row < count; row++) rows.push(row);
+  return rows;
+}
 
 function searchLinear(search: Search, weights: Float64Array, starts: readonly number[]): void {
   for (const start of starts) refined(search, start, (x) => refineLinear(search.newton, x, weights, search.ranges));

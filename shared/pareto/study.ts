@@ -44,7 +44,7 @@ export type Budget =
 /** How the box is filled: a scrambled Sobol sequence, the MAP paper's grid and isotropic draws, or uniformly at random. */
 export type SamplerKind = 'sobol' | 'grid' | 'uniform';
 
-export type LinkName = 'identity' | 'sigmoid' | 'softplus';
+export type LinkName = 'identity' | 'sigmoid' | 'softplus' | 'exp';
 
 export interface SurrogateSettings {
   /** `auto`: by the bounds of the metric, and among what they admit the one with the smaller leave-one-out error. */
@@ -126,7 +126,7 @@ export interface SurrogateQuality {
  */
 export interface Surrogate {
   readonly link: LinkName;
-  /** Of the metric: sigmoid spans [lower, upper], softplus goes up from lower (or down from upper when only that is given). */
+  /** Of the metric: sigmoid spans [lower, upper], softplus and exp go up from lower (or down from upper when only that is given). */
   readonly lower?: number | undefined;
   readonly upper?: number | undefined;
   readonly parameters: readonly number[];

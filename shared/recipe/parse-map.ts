@@ -35,7 +35,7 @@ const KEYS = [
 
 const METHODS: readonly Method[] = ['map', 'bayesian', 'nested', 'adamerging', 'recycle'];
 const SAMPLERS: readonly SamplerKind[] = ['sobol', 'grid', 'uniform'];
-const LINKS: readonly (LinkName | 'auto')[] = ['auto', 'identity', 'sigmoid', 'softplus'];
+const LINKS: readonly (LinkName | 'auto')[] = ['auto', 'identity', 'sigmoid', 'softplus', 'exp'];
 const ACCESSES: readonly CandidateAccess[] = ['local', 'served'];
 const DIRECTIONS: Readonly<Record<string, Direction>> = {
   maximize: 'maximize',

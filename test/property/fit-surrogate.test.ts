@@ -20,7 +20,7 @@ import { normalFrom, seededRandom } from '../support/seeded-random.js';
 
 const AUTO: SurrogateSettings = { link: 'auto', ridge: 'auto', minR2: 0.2 };
 const seeds = fc.integer({ min: 1, max: 1e9 });
-const links = fc.constantFrom<LinkName>('identity', 'sigmoid', 'softplus');
+const links = fc.constantFrom<LinkName>('identity', 'sigmoid', 'softplus', 'exp');
 const taskOf = (link: LinkName, lower = 0): Task => ({
   name: 't',
   metric: 'm',

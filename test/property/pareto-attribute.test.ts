@@ -46,7 +46,7 @@ const cases = (link: fc.Arbitrary<LinkName>): fc.Arbitrary<Case> =>
       }));
   });
 
-const anyLink = fc.constantFrom<LinkName>('identity', 'sigmoid', 'softplus');
+const anyLink = fc.constantFrom<LinkName>('identity', 'sigmoid', 'softplus', 'exp');
 
 /** The mean of what a player adds over all orders of joining. */
 function byDefinition({ players, dimensions, coefficients }: Case, surrogate: Surrogate): number[] {

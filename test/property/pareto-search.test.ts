@@ -23,9 +23,14 @@ interface Case {
 
 const linked = (parameters: fc.Arbitrary<number[]>): fc.Arbitrary<Surrogate> =>
   fc
-    .tuple(parameters, fc.constantFrom<LinkName>('identity', 'sigmoid', 'softplus'))
+    .tuple(parameters, fc.constantFrom<LinkName>('identity', 'sigmoid', 'softplus', 'exp'))
     .map(([values, link]) =>
-      surrogateOf(values, link, [], link === 'softplus' ? { lower: 0 } : link === 'sigmoid' ? { lower: -1, upper: 3 } : {}),
+      surrogateOf(
+        values,
+        link,
+        [],
+        link === 'softplus' || link === 'exp' ? { lower: 0 } : link === 'sigmoid' ? { lower: -1, upper: 3 } : {},
+      ),
     );
 
 const cases = (

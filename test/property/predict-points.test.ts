@@ -13,7 +13,7 @@ describe('predictPoints', () => {
     fc.assert(
       fc.property(
         anyQuadratic(3),
-        fc.constantFrom<LinkName>('identity', 'sigmoid', 'softplus'),
+        fc.constantFrom<LinkName>('identity', 'sigmoid', 'softplus', 'exp'),
         fc.array(fc.array(fc.integer({ min: -5, max: 5 }), { minLength: size, maxLength: size }), { minLength: 1, maxLength: 3 }),
         fc.array(fc.array(fc.integer({ min: 0, max: 10 }), { minLength: 3, maxLength: 3 }), { maxLength: 9 }),
         (parameters, link, factors, tenths) => {

@@ -105,6 +105,29 @@ describe('fitSurrogate', () => {
     expect(soft.quality.heldOutR2).toBeGreaterThan(1 - 1e-12);
   });
 
+  it('takes perplexity for the exponential of a loss', () => {
+    const perplexity: Task = { ...free, direction: 'minimize', lower: 1 };
+    const bowl = ([a = 0, b = 0]: readonly number[]): number => 2 + 2 * (a - 0.9) ** 2 + 3 * (b - 0.2) ** 2 + a * b;
+    const points = scatter(2, 14, 2);
+    const exact = fitSurrogate(
+      perplexity,
+      AUTO,
+      2,
+      measure(points, (c) => Math.exp(linkValue('softplus', { lower: 0 }, bowl(c)))),
+    );
+    expect(exact.link).toBe('exp');
+    expect(exact.quality.heldOutR2).toBeGreaterThan(1 - 1e-12);
+    // Where the loss itself is the quadratic, nearly.
+    const near = fitSurrogate(
+      perplexity,
+      AUTO,
+      2,
+      measure(points, (c) => Math.exp(bowl(c))),
+    );
+    expect(near.link).toBe('exp');
+    expect(near.quality.heldOutR2).toBeGreaterThan(0.999);
+  });
+
   it('recovers a surface below an upper bound alone', () => {
     const below: Task = { ...free, upper: 3 };
     const truth = [1, -2, 0.5, 1, 1, 0.5];

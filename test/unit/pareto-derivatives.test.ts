@@ -12,6 +12,8 @@ const SURROGATES = surrogateProblem(tasksOf('minimize', 'maximize', 'maximize', 
   surrogateOf(QUADRATIC, 'sigmoid', [], { lower: -1, upper: 3 }),
   surrogateOf(QUADRATIC, 'softplus', [], { lower: 0 }),
   surrogateOf(QUADRATIC, 'softplus', [], { upper: 1 }),
+  surrogateOf(QUADRATIC, 'exp', [], { lower: 1 }),
+  surrogateOf(QUADRATIC, 'exp', [], { upper: 1 }),
 ]);
 
 const PROBLEMS: readonly (readonly [string, SmoothProblem])[] = [
