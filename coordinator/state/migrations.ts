@@ -160,6 +160,8 @@ export const MIGRATIONS: readonly string[] = [
     -- Leases so far, and how many of them ended with a failure.
     attempts INTEGER NOT NULL,
     failures INTEGER NOT NULL,
+    -- Whether another candidate was measured in this task after this one first failed: its failures are its own then, and not the evaluator's.
+    blamed INTEGER NOT NULL DEFAULT 0 CHECK (blamed IN (0, 1)),
     -- The last lease and who had it; of a measurement: who brought it.
     lease TEXT,
     agent TEXT,
@@ -199,9 +201,5 @@ export const MIGRATIONS: readonly string[] = [
     FOREIGN KEY (round, candidate) REFERENCES candidates (round, id)
   ) STRICT;
   CREATE INDEX materialisations_by_candidate ON materialisations (round, candidate);
-  `,
-  `
-  -- Whether another candidate was measured in this task after this one first failed: its failures are its own then, and not the evaluator's.
-  ALTER TABLE evaluations ADD COLUMN blamed INTEGER NOT NULL DEFAULT 0 CHECK (blamed IN (0, 1));
   `,
 ];

@@ -1,48 +1,30 @@
 /** From a question to a published model: measured, merged, with its metrics on the card; over gRPC, over HTTP, and across a restart. */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mergeOffline } from '../../client/merge/merge-offline.js';
 import { CandidateKind, StudyState } from '../../shared/generated/tributary/v1/evaluations.js';
 import { type Materialisation, MaterialisationState, MaterialiseRequest } from '../../shared/generated/tributary/v1/pareto.js';
-import { fineTune, makeBase, TINY, writeSingle } from '../support/checkpoints.js';
-import { CoordinatorProcess } from '../support/coordinator-process.js';
 import { eventually } from '../support/eventually.js';
 import { expectError } from '../support/expect-error.js';
-import { type Federation, joinFederation } from '../support/federation.js';
 import { killLeftoversAfterAll } from '../support/leftovers.js';
-import { connectStudy, measureAll, runAgent, type StudyClients, twoTasks } from '../support/study-coordinator.js';
+import { measureAll, runAgent, twoTasks } from '../support/study-coordinator.js';
 import { tempDir } from '../support/temp-dir.js';
+import { holdRound, TEAMS, TwoTeams } from '../support/two-teams.js';
 
 killLeftoversAfterAll();
 const folder = tempDir();
 const path = (name: string): string => join(folder, name);
-const TEAMS = ['alice', 'bob'];
 const RECIPE = `merge_method: task_arithmetic
 map:
   tasks: {alpha: {metric: score, direction: maximize, bounds: [null, 1]}, beta: {metric: score, direction: maximize, bounds: [null, 1]}}
   budget: {candidates: 14}
 `;
 const agent = { agent: 'agent', metrics: twoTasks };
-let coordinator: CoordinatorProcess;
-let federation: Federation;
-let clients: StudyClients;
-
-function connectAll(): void {
-  federation = joinFederation(coordinator.address);
-  clients = connectStudy(coordinator.address);
-}
-
-async function killAndRestart(): Promise<void> {
-  await coordinator.kill('SIGKILL');
-  federation.disconnect();
-  clients.close();
-  await coordinator.start();
-  connectAll();
-}
+let teams: TwoTeams;
 
 const ask = (request: Partial<MaterialiseRequest>) =>
-  clients.pareto.materialise(MaterialiseRequest.fromPartial({ round: 'r', ...request }));
+  teams.clients.pareto.materialise(MaterialiseRequest.fromPartial({ round: 'r', ...request }));
 
 async function until(name: string, state: MaterialisationState): Promise<Materialisation> {
   return eventually(`${name} is ${state}`, async () => {
@@ -53,24 +35,12 @@ async function until(name: string, state: MaterialisationState): Promise<Materia
 }
 
 beforeAll(async () => {
-  mkdirSync(path('home'));
-  const base = makeBase(1, TINY);
-  writeSingle(path('base'), base);
-  TEAMS.forEach((team, index) => void writeSingle(path(team), fineTune(base, 2 + index)));
-  coordinator = await CoordinatorProcess.start({ dataDir: path('data'), home: path('home') });
-  connectAll();
-  await federation.registerBase('tiny', path('base'));
-  await federation.createRound('r', { base: 'tiny', recipe: RECIPE, quorum: TEAMS.length });
-  for (const team of TEAMS) await federation.push('r', team, { folder: path(team) });
-  await federation.ended('r');
-  expect((await measureAll(clients, { ...agent, round: 'r' })).state).toBe(StudyState.COMPLETE);
+  teams = await TwoTeams.start(folder);
+  await holdRound(teams.federation, folder, 'r', RECIPE);
+  expect((await measureAll(teams.clients, { ...agent, round: 'r' })).state).toBe(StudyState.COMPLETE);
 });
 
-afterAll(async () => {
-  federation.disconnect();
-  clients.close();
-  await coordinator.kill('SIGKILL');
-});
+afterAll(() => teams.end());
 
 describe('a point becomes a model', () => {
   const query = {
@@ -87,13 +57,13 @@ describe('a point becomes a model', () => {
     },
   };
 
-  it('is measured by the agents first, whatever happens to the coordinator, then merged and published', async () => {
+  it('is measured by the agents first, whatever happens to the teams.coordinator, then merged and published', async () => {
     const begun = await ask({ name: 'chosen', query });
     expect(begun).toMatchObject({ name: 'chosen', round: 'r', state: MaterialisationState.EVALUATING });
     expect(begun.point).toMatchObject({ kind: CandidateKind.MATERIALISED, measured: [] });
     expect(await ask({ name: 'chosen', query })).toEqual(begun);
-    await killAndRestart();
-    expect(await runAgent(clients, { ...agent, round: 'r' })).toBe(2);
+    await teams.killAndRestart();
+    expect(await runAgent(teams.clients, { ...agent, round: 'r' })).toBe(2);
     const { point } = await until('chosen', MaterialisationState.PUBLISHED);
     expect(point?.model).toBe('chosen');
     const [alpha = 0, beta = 0] = point?.coefficients ?? [];
@@ -101,9 +71,9 @@ describe('a point becomes a model', () => {
       ['alpha', twoTasks['alpha']?.([alpha, beta])],
       ['beta', twoTasks['beta']?.([alpha, beta])],
     ]);
-    const model = await clients.models.getModel({ name: 'chosen' });
+    const model = await teams.clients.models.getModel({ name: 'chosen' });
     expect(model).toMatchObject({ round: 'r', version: 1 });
-    const bytes = await federation.pull('chosen', path('chosen'));
+    const bytes = await teams.federation.pull('chosen', path('chosen'));
     const models = TEAMS.map((team, i) => `  - {model: ${path(team)}, parameters: {weight: ${[alpha, beta][i]}}}\n`).join('');
     await mergeOffline({
       recipeText: `merge_method: task_arithmetic\nbase_model: ${path('base')}\nmodels:\n${models}`,
@@ -123,18 +93,18 @@ describe('a point becomes a model', () => {
       'map, of round r',
     ])
       expect(card).toContain(words);
-    const front = await clients.pareto.getFront({ round: 'r' });
+    const front = await teams.clients.pareto.getFront({ round: 'r' });
     expect(front.measured.find((one) => one.model === 'chosen')?.candidate).toBe(point?.candidate);
-    expect((await clients.evaluations.getStudy({ round: 'r' })).state).toBe(StudyState.COMPLETE);
+    expect((await teams.clients.evaluations.getStudy({ round: 'r' })).state).toBe(StudyState.COMPLETE);
   });
 
   it('at once, without agents, also when the coordinator is killed over it', async () => {
     await ask({ name: 'quick', coefficients: [0.2, 0.4], unmeasured: true });
-    await killAndRestart();
+    await teams.killAndRestart();
     const { point } = await until('quick', MaterialisationState.PUBLISHED);
     expect(point?.measured).toEqual([]);
     expect(point?.predicted[0]).toBeCloseTo(twoTasks['alpha']?.([0.2, 0.4]) ?? 0, 2);
-    expect((await federation.show('r')).model).toBe('r');
+    expect((await teams.federation.show('r')).model).toBe('r');
   });
 
   it('names are given once', async () => {
@@ -144,23 +114,23 @@ describe('a point becomes a model', () => {
     expect(details.fix).toContain('--at alice=0.2,bob=0.4');
     await expectError('NAME_TAKEN', () => ask({ name: 'r', coefficients: [0.2, 0.5] }));
     await expectError('NAME_TAKEN', () => ask({ name: 'tiny', coefficients: [0.2, 0.5] }));
-    await expectError('NAME_TAKEN', () => federation.createRound('quick', { base: 'tiny', recipe: 'merge_method: fedavg\n' }));
+    await expectError('NAME_TAKEN', () => teams.federation.createRound('quick', { base: 'tiny', recipe: 'merge_method: fedavg\n' }));
     await expectError('MODEL_NOT_FOUND', () => ask({ name: 'unheard-of' }));
     await expectError('USAGE', () => ask({ name: 'outside', coefficients: [0.2, 1.5] }));
     await expectError('USAGE', () => ask({ name: 'short', coefficients: [0.2] }));
   });
 
   it('is a base of the next round like any model', async () => {
-    await federation.createRound('next', { base: 'chosen', recipe: 'merge_method: fedavg\n', quorum: 1 });
-    await federation.push('next', 'alice', { folder: path('alice'), samples: 1 });
-    expect((await federation.ended('next')).error).toBeUndefined();
-    expect((await clients.models.getModel({ name: 'next' })).version).toBe(2);
+    await teams.federation.createRound('next', { base: 'chosen', recipe: 'merge_method: fedavg\n', quorum: 1 });
+    await teams.federation.push('next', 'alice', { folder: path('alice'), samples: 1 });
+    expect((await teams.federation.ended('next')).error).toBeUndefined();
+    expect((await teams.clients.models.getModel({ name: 'next' })).version).toBe(2);
   });
 });
 
 describe('the same over HTTP', () => {
   const get = async (resource: string): Promise<{ status: number; body: Record<string, unknown> }> => {
-    const { status, text } = await coordinator.http(`/api/v1/rounds/${resource}`);
+    const { status, text } = await teams.coordinator.http(`/api/v1/rounds/${resource}`);
     return { status, body: JSON.parse(text) as Record<string, unknown> };
   };
 
@@ -210,8 +180,8 @@ describe('the same over HTTP', () => {
   });
 
   it('metrics count what happened', async () => {
-    expect(await coordinator.metric('tributary_studies{state="complete"}')).toBe(1);
-    expect(await coordinator.metric('tributary_leases')).toBe(0);
-    expect(await coordinator.metric('tributary_query_seconds_count{kind="preference"}')).toBeGreaterThan(0);
+    expect(await teams.coordinator.metric('tributary_studies{state="complete"}')).toBe(1);
+    expect(await teams.coordinator.metric('tributary_leases')).toBe(0);
+    expect(await teams.coordinator.metric('tributary_query_seconds_count{kind="preference"}')).toBeGreaterThan(0);
   });
 });

@@ -6,7 +6,6 @@ import { connect } from '../../client/api/connection.js';
 import { mergeOffline } from '../../client/merge/merge-offline.js';
 import { pull } from '../../client/pull/pull.js';
 import { RoundState } from '../../shared/generated/tributary/v1/rounds.js';
-import { fineTune, makeBase, TINY, writeSingle } from '../support/checkpoints.js';
 import { eventually } from '../support/eventually.js';
 import { expectError } from '../support/expect-error.js';
 import { type Federation, joinFederation } from '../support/federation.js';
@@ -20,10 +19,10 @@ import {
   twoTasks,
 } from '../support/study-coordinator.js';
 import { tempDir } from '../support/temp-dir.js';
+import { holdRound, TEAMS, writeTwoTeams } from '../support/two-teams.js';
 
 const folder = tempDir();
 const path = (name: string): string => join(folder, name);
-const TEAMS = ['alice', 'bob'];
 const TASKS = '{alpha: {metric: score, direction: maximize}, beta: {metric: score, direction: maximize}}';
 const TIES = 'merge_method: ties\nparameters: {density: 0.5}\n';
 let coordinator: RunningCoordinator;
@@ -31,9 +30,7 @@ let federation: Federation;
 let clients: StudyClients;
 
 async function publish(round: string, recipe: string): Promise<void> {
-  await federation.createRound(round, { base: 'tiny', recipe, quorum: TEAMS.length });
-  for (const team of TEAMS) await federation.push(round, team, { folder: path(team), samples: 10 });
-  expect((await federation.ended(round)).state).toBe(RoundState.PUBLISHED);
+  expect((await holdRound(federation, folder, round, recipe)).state).toBe(RoundState.PUBLISHED);
 }
 
 /** Fetches what ModelService knows by this name; the bytes of its weight file. */
@@ -58,9 +55,7 @@ async function offline(out: string, weights: readonly number[]): Promise<Buffer>
 }
 
 beforeAll(async () => {
-  const base = makeBase(1, TINY);
-  writeSingle(path('base'), base);
-  TEAMS.forEach((team, index) => void writeSingle(path(team), fineTune(base, 2 + index)));
+  writeTwoTeams(folder);
   coordinator = await startInProcess(path('data'));
   federation = joinFederation(coordinator.address);
   clients = connectStudy(coordinator.address);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { StudyState } from '../../shared/generated/tributary/v1/evaluations.js';
 import { FrontState, QueryRequest } from '../../shared/generated/tributary/v1/pareto.js';
-import { fineTune, makeBase, randomFrom, TINY, writeSingle } from '../support/checkpoints.js';
+import { randomFrom } from '../support/checkpoints.js';
 import { expectError } from '../support/expect-error.js';
 import { type Federation, joinFederation } from '../support/federation.js';
 import {
@@ -18,25 +18,21 @@ import {
   twoTasks,
 } from '../support/study-coordinator.js';
 import { tempDir } from '../support/temp-dir.js';
+import { holdRound, writeTwoTeams } from '../support/two-teams.js';
 
 const folder = tempDir();
 const path = (name: string): string => join(folder, name);
-const TEAMS = ['alice', 'bob'];
 let coordinator: RunningCoordinator;
 let federation: Federation;
 let clients: StudyClients;
 
 async function publish(round: string, map: string): Promise<void> {
   const recipe = `merge_method: task_arithmetic\nmap: {tasks: {alpha: {metric: s, direction: maximize}, beta: {metric: s, direction: maximize}}, ${map}}\n`;
-  await federation.createRound(round, { base: 'tiny', recipe, quorum: TEAMS.length });
-  for (const team of TEAMS) await federation.push(round, team, { folder: path(team) });
-  await federation.ended(round);
+  await holdRound(federation, folder, round, recipe);
 }
 
 beforeAll(async () => {
-  const base = makeBase(1, TINY);
-  writeSingle(path('base'), base);
-  TEAMS.forEach((team, index) => void writeSingle(path(team), fineTune(base, 2 + index)));
+  writeTwoTeams(folder);
   coordinator = await startInProcess(path('data'));
   federation = joinFederation(coordinator.address);
   clients = connectStudy(coordinator.address);

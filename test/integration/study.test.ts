@@ -6,7 +6,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type EvaluationLease, MetricReport, StudyState } from '../../shared/generated/tributary/v1/evaluations.js';
 import { FrontState, ParetoServiceDefinition, QueryRequest, Scalarisation } from '../../shared/generated/tributary/v1/pareto.js';
 import { RoundState } from '../../shared/generated/tributary/v1/rounds.js';
-import { fineTune, makeBase, TINY, writeSingle } from '../support/checkpoints.js';
 import { eventually } from '../support/eventually.js';
 import { expectError } from '../support/expect-error.js';
 import { type Federation, joinFederation } from '../support/federation.js';
@@ -21,10 +20,10 @@ import {
   twoTasks,
 } from '../support/study-coordinator.js';
 import { tempDir } from '../support/temp-dir.js';
+import { holdRound, TEAMS, writeTwoTeams } from '../support/two-teams.js';
 
 const folder = tempDir();
 const path = (name: string): string => join(folder, name);
-const TEAMS = ['alice', 'bob'];
 const TASKS =
   '{alpha: {metric: score, direction: maximize, bounds: [null, 1]}, beta: {metric: score, direction: maximize, bounds: [null, 1]}}';
 const recipe = (map = ''): string =>
@@ -34,16 +33,12 @@ let federation: Federation;
 let clients: StudyClients;
 
 async function publish(round: string, text: string): Promise<void> {
-  await federation.createRound(round, { base: 'tiny', recipe: text, quorum: TEAMS.length });
-  for (const team of TEAMS) await federation.push(round, team, { folder: path(team), samples: 10 });
-  const ended = await federation.ended(round);
+  const ended = await holdRound(federation, folder, round, text);
   expect([ended.state, ended.error]).toEqual([RoundState.PUBLISHED, undefined]);
 }
 
 beforeAll(async () => {
-  const base = makeBase(1, TINY);
-  writeSingle(path('base'), base);
-  TEAMS.forEach((team, index) => void writeSingle(path(team), fineTune(base, 2 + index)));
+  writeTwoTeams(folder);
   coordinator = await startInProcess(path('data'), { leaseSeconds: 1 });
   federation = joinFederation(coordinator.address);
   clients = connectStudy(coordinator.address);
