@@ -121,13 +121,16 @@ async function serve(
   }
 }
 
+/** A stream that the caller reset may take nothing any more before it is destroyed. */
+const isGone = (stream: ServerHttp2Stream): boolean => stream.destroyed || stream.closed;
+
 /** Headers go out with the first message, not in a packet of their own. */
 function respondOnce(stream: ServerHttp2Stream): void {
   if (!stream.headersSent) stream.respond(RESPONSE_HEADERS, { waitForTrailers: true });
 }
 
 function canSend(stream: ServerHttp2Stream): boolean {
-  if (stream.destroyed || stream.writableEnded) return false;
+  if (isGone(stream) || stream.writableEnded) return false;
   respondOnce(stream);
   return true;
 }
@@ -168,7 +171,7 @@ function deadlineOf(headers: IncomingHttpHeaders, abort: AbortController): NodeJ
 
 /** Status and trailers; what the caller still sends is let past unread, as grpc-js does. */
 function finish(stream: ServerHttp2Stream, status: Status, message: string, trailers: Readonly<Record<string, string>>): void {
-  if (stream.destroyed) return;
+  if (isGone(stream)) return;
   respondOnce(stream);
   stream.once('wantTrailers', () => {
     stream.sendTrailers({ 'grpc-status': String(status), 'grpc-message': encodeURI(message), ...trailers });

@@ -1,11 +1,20 @@
 /** Studies over gRPC: candidates go out, measurements come in, the front is served, and nothing is lost in between. */
+import { constants, connect as http2Connect } from 'node:http2';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { compressionAlgorithms } from '@grpc/grpc-js';
 import { createChannel, createClient } from 'nice-grpc';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type EvaluationLease, MetricReport, StudyState } from '../../shared/generated/tributary/v1/evaluations.js';
-import { FrontState, ParetoServiceDefinition, QueryRequest, Scalarisation } from '../../shared/generated/tributary/v1/pareto.js';
+import {
+  FrontState,
+  GetFrontRequest,
+  ParetoServiceDefinition,
+  QueryRequest,
+  Scalarisation,
+} from '../../shared/generated/tributary/v1/pareto.js';
 import { RoundState } from '../../shared/generated/tributary/v1/rounds.js';
+import { frameOf } from '../../shared/transfer/grpc-frame.js';
 import { eventually } from '../support/eventually.js';
 import { expectError } from '../support/expect-error.js';
 import { type Federation, joinFederation } from '../support/federation.js';
@@ -155,6 +164,22 @@ describe('a study from its round to its front', () => {
     } finally {
       channel.close();
     }
+  });
+
+  it('survives callers that hang up at any moment', async () => {
+    const session = http2Connect(`http://${coordinator.address}`);
+    const request = GetFrontRequest.encode({ round: 'first' }).finish();
+    const path = `/${ParetoServiceDefinition.fullName}/${ParetoServiceDefinition.methods.getFront.name}`;
+    const hangUps = Array.from({ length: 200 }, async (_, index) => {
+      const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers' });
+      stream.on('error', () => {}).resume();
+      stream.end(frameOf(request));
+      for (let turn = 0; turn < index % 8; turn++) await setImmediate();
+      stream.close(index % 16 < 8 ? constants.NGHTTP2_CANCEL : constants.NGHTTP2_NO_ERROR);
+    });
+    await Promise.all(hangUps);
+    session.close();
+    expect((await clients.pareto.getFront({ round: 'first' })).state).toBe(FrontState.SERVING);
   });
 
   it('attributes what each contribution adds, and shows the front without one', async () => {
