@@ -46,13 +46,19 @@ export function slerpCoefficients(gram: Gram, t: number, limits = SLERP_LIMITS):
   return [Math.sin((1 - t) * theta) / sine, Math.sin(t * theta) / sine];
 }
 
-/** mergekit's `nuslerp`: norms of at least 1e-7, straight when the sine is below 1e-8. */
+/**
+ * Directions are straight below this sine. mergekit says 1e-8, but an angle next to pi is known to about the square root of fp64's precision:
+ * directions that are opposite but for rounding would be multiplied by millions.
+ */
+const STRAIGHT_SINE = 1e-6;
+
+/** mergekit's `nuslerp`: norms of at least 1e-7. */
 export function nuslerpCoefficients(gram: Gram, t: number): number[] {
   const lengths = [Math.max(norm(gram, 0), 1e-7), Math.max(norm(gram, 1), 1e-7)];
   const cosine = Math.min(1, Math.max(-1, entry(gram, 0, 1) / ((lengths[0] ?? 1) * (lengths[1] ?? 1))));
   const theta = Math.acos(cosine);
   const sine = Math.sin(theta);
-  if (Math.abs(sine) < 1e-8) return [1 - t, t];
+  if (Math.abs(sine) < STRAIGHT_SINE) return [1 - t, t];
   return [Math.sin((1 - t) * theta) / sine, Math.sin(t * theta) / sine];
 }
 

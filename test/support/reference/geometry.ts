@@ -22,7 +22,8 @@ function nuslerpVector(v0: Vector, v1: Vector, t: number): Vector {
   const length = (vector: Vector): number => Math.max(norm(vector), 1e-7);
   const theta = Math.acos(clampCosine(dot(scaled(v0, 1 / length(v0)), scaled(v1, 1 / length(v1)))));
   const sine = Math.sin(theta);
-  if (Math.abs(sine) < 1e-8) return combination([v0, v1], [1 - t, t]);
+  // An angle next to pi is known to about 1e-8 at best.
+  if (Math.abs(sine) < 1e-6) return combination([v0, v1], [1 - t, t]);
   return combination([v0, v1], [Math.sin((1 - t) * theta) / sine, Math.sin(t * theta) / sine]);
 }
 
