@@ -6,6 +6,7 @@ import { expectError } from '../support/expect-error.js';
 import { type Case, type Model, mergeCase } from '../support/merge-fixture.js';
 import { decode, referenceTile } from '../support/scalar-reference.js';
 import { tempDir } from '../support/temp-dir.js';
+import '../support/tell-in-time.js';
 
 const root = tempDir();
 const pools = [1, 2, 3, 8].map((threads) => startPool(threads));

@@ -13,6 +13,7 @@ import { type ReferenceRuleName, referenceMerge } from '../support/reference/rul
 import { dellaProbabilities } from '../support/reference/selection.js';
 import { at, elementsOf, minus, sum, type Vector } from '../support/reference/vectors.js';
 import { tempDir } from '../support/temp-dir.js';
+import '../support/tell-in-time.js';
 
 const root = tempDir();
 const pools = [1, 3, 8].map((threads) => startPool(threads));

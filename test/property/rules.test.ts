@@ -13,6 +13,7 @@ import type { ReferenceModel } from '../support/reference/vectors.js';
 import { type Beside, nameOf, RULE_CASES, type RuleCase } from '../support/rule-cases.js';
 import { disagreements, type Run, randomRun, reordered, toCase, toRequest } from '../support/rule-runs.js';
 import { tempDir } from '../support/temp-dir.js';
+import '../support/tell-in-time.js';
 
 const root = tempDir();
 const pool = startPool(2);

@@ -10,6 +10,7 @@ import { REFERENCE_RULES, type ReferenceRuleName } from '../support/reference/ru
 import type { ReferenceModel } from '../support/reference/vectors.js';
 import { decode, encode } from '../support/scalar-reference.js';
 import { tempDir } from '../support/temp-dir.js';
+import '../support/tell-in-time.js';
 
 const root = tempDir();
 const pools = [1, 3].map((threads) => startPool(threads));

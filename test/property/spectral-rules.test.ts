@@ -15,6 +15,7 @@ import { isoC, knotsTies, singularValues, star, tsvM, wudi } from '../support/re
 import type { ReferenceParameter } from '../support/reference/types.js';
 import type { ReferenceModel } from '../support/reference/vectors.js';
 import { tempDir } from '../support/temp-dir.js';
+import '../support/tell-in-time.js';
 
 const root = tempDir();
 const pool = startPool(2);
