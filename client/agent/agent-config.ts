@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
-import { type EvaluatorConfig, evaluatorSchema } from '../evaluate/open-evaluator.js';
+import { type EvaluatorConfig, evaluatorSchema } from '../evaluate/evaluator-config.js';
 import type { CacheLimits } from './prune-cache.js';
 
 /** A year, far below what milliseconds can count. */

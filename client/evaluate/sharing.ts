@@ -1,8 +1,8 @@
 /** Which tasks of agent.yaml take their metrics from one and the same run of a program. */
 import type { CommandConfig } from './command-config.js';
 import type { EvaluationJob } from './evaluator.js';
+import type { EvaluatorConfig } from './evaluator-config.js';
 import type { ReportedObject } from './find-json.js';
-import type { EvaluatorConfig } from './open-evaluator.js';
 import { type Shared, SharedRuns } from './shared-runs.js';
 
 export interface CommandOutput {

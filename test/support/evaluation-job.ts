@@ -1,7 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EvaluationJob } from '../../client/evaluate/evaluator.js';
-import { type EvaluatorConfig, evaluatorSchema } from '../../client/evaluate/open-evaluator.js';
+import { type EvaluatorConfig, evaluatorSchema } from '../../client/evaluate/evaluator-config.js';
 
 /** A job with a log file of its own below `folder`; `changes` say what matters. */
 export function evaluationJob(folder: string, changes: Partial<EvaluationJob> = {}): EvaluationJob {
