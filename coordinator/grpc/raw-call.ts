@@ -1,7 +1,7 @@
 /**
  * A gRPC call served from its HTTP/2 stream. For the methods that move weights: grpc-js joins the bytes of every message into a new buffer,
  * which at hundreds of megabytes a second is most of the work: memory is mapped, filled and collected for nothing. And for questions that
- * are answered from memory, where its layers take several times as long as the answer. On the line it is plain gRPC: same headers, frames,
+ * are answered from memory, where its layers are a good part of the work. On the line it is plain gRPC: same headers, frames,
  * status, trailers and deadlines as the methods that grpc-js serves.
  */
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';

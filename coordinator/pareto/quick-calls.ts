@@ -1,6 +1,6 @@
 /**
- * GetFront and Query from the HTTP/2 stream itself. What they compute takes microseconds, and the same answers are sent again and again: they
- * are encoded once, and go out as they lie. A caller that compresses gets the same from service.ts.
+ * GetFront and Query from the HTTP/2 stream itself. They are answered from memory, and the same answers are sent again and again: these are
+ * encoded once, and go out as they lie. A caller that compresses gets the same from service.ts.
  */
 import { Front, GetFrontRequest, QueryRequest, QueryResponse } from '../../shared/generated/tributary/v1/pareto.js';
 import { frameOf } from '../../shared/transfer/grpc-frame.js';

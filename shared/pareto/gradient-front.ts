@@ -35,7 +35,7 @@ const PRODUCTS_OF_FEW = 400;
 /** With more tasks than this a front is never known closely: second starts and exactness in the last places are not worth their time. */
 const FEW = 4;
 /** With more than this, directions other than the corners and the last digits of products add no volume either. */
-const MANY = 8;
+export const MANY_TASKS = 8;
 const MOST_POLISHED = 120;
 /** Standard deviations of logarithms of weights. */
 const NARROW = 0.3;
@@ -106,7 +106,7 @@ function productPoints(problem: SmoothProblem, solved: PointSet, optima: Individ
     const spread = k === 0 ? 0 : NARROW * (WIDE / NARROW) ** (k / count);
     for (let t = 0; t < objectives; t++) scalarisation.weights[t] = Math.exp(spread * bell());
     x.set(pointAt(solved, bestStart()));
-    newton.minimise(scalarisation, x, objectives > MANY ? ROUGH : QUICK);
+    newton.minimise(scalarisation, x, objectives > MANY_TASKS ? ROUGH : QUICK);
     note(addPoint(solved, problem, x));
   }
 }
@@ -137,7 +137,7 @@ function searchOnce(problem: SmoothProblem, { mostPoints, seed, starts }: Gradie
   if (begins.count === 0) return begins;
   const optima = individualOptima(problem, begins);
   if (objectives === 1) return thinFront(optima.ends, 1);
-  const spread = objectives > MANY ? objectives : Math.ceil(mostPoints / 2);
+  const spread = objectives > MANY_TASKS ? objectives : Math.ceil(mostPoints / 2);
   const directions = referenceDirections(objectives, objectives === 2 ? Math.min(mostPoints, 48) : spread);
   const newton = createBoxNewton(problem);
   const scalarisation = smoothChebyshev(objectives);

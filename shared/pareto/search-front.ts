@@ -5,7 +5,7 @@
  * stay inside of the box that was sampled, and the same study and surrogates always give the same front.
  */
 import { nonDominated, signOf } from './dominance.js';
-import { gradientFront } from './gradient-front.js';
+import { gradientFront, MANY_TASKS } from './gradient-front.js';
 import { hypervolumeOfRows } from './hypervolume.js';
 import { nsga3 } from './nsga3.js';
 import { type Problem, surrogateProblem } from './objectives.js';
@@ -26,8 +26,7 @@ const MOST_DIRECTIONS = 100;
 const GENERATIONS = 40;
 /** Of many tasks: what NSGA-III finds there is far from the front anyway, and more of it changes the front that serves by nothing. */
 const GENERATIONS_OF_MANY = 25;
-const MANY = 8;
-/** Places of the estimate of a hypervolume: its standard error is then below one percent. */
+/** Places of the estimate of a hypervolume where it is not computed exactly. */
 const SAMPLES = 4096;
 
 /** In the order of their coefficients. */
@@ -42,7 +41,7 @@ export function comparePoints(a: PredictedPoint, b: PredictedPoint): number {
 /** NSGA-III as the search runs it. */
 export function nsga3Front(problem: Problem, seed: number, mostPoints: number): PointSet {
   const directions = referenceDirections(problem.objectives, MOST_DIRECTIONS);
-  const generations = problem.objectives > MANY ? GENERATIONS_OF_MANY : GENERATIONS;
+  const generations = problem.objectives > MANY_TASKS ? GENERATIONS_OF_MANY : GENERATIONS;
   return nsga3(problem, { directions, generations, seed, mostPoints }).archive;
 }
 

@@ -1,5 +1,4 @@
 /** The life of a round: the words of SPEC.md, the table in code and what the database does are one and the same. */
-import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { RoundStore } from '../../coordinator/rounds/round-store.js';
@@ -7,30 +6,11 @@ import { ROUND_EVENTS, ROUND_STATES, ROUND_TABLE, type RoundEvent, type RoundSta
 import type { RoundNotice } from '../../coordinator/state/commit.js';
 import { openDatabase } from '../../coordinator/state/database.js';
 import { TributaryError } from '../../shared/errors/tributary-error.js';
+import { expectSpecTable } from '../support/spec-table.js';
 import { tempDir } from '../support/temp-dir.js';
 
-const SPEC = new URL('../../../coordinator/rounds/SPEC.md', import.meta.url);
-
 test("SPEC.md's table is the table of states.ts", () => {
-  const rows = readFileSync(SPEC, 'utf8')
-    .split('\n')
-    .filter((line) => line.startsWith('|'))
-    .map((line) =>
-      line
-        .split('|')
-        .slice(1, -1)
-        .map((cell) => cell.trim()),
-    );
-  const [head = [], , ...body] = rows.slice(0, ROUND_EVENTS.length + 2);
-  expect(head.slice(1)).toEqual([...ROUND_STATES]);
-  expect(body.map(([event]) => event)).toEqual([...ROUND_EVENTS]);
-  for (const [event, ...cells] of body) {
-    const inCode = ROUND_STATES.map((state) => {
-      const outcome = ROUND_TABLE[state][event as RoundEvent];
-      return outcome.kind === 'to' ? outcome.state : outcome.kind === 'stay' ? 'stay' : outcome.code;
-    });
-    expect(cells, event).toEqual(inCode);
-  }
+  expectSpecTable(new URL('../../../coordinator/rounds/SPEC.md', import.meta.url), ROUND_STATES, ROUND_EVENTS, ROUND_TABLE);
 });
 
 const folder = tempDir();
